@@ -1,0 +1,63 @@
+# make help lists the targets. Every target sets up what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+MODELS := $(or $(LOCALASSIST_MODELS),models)
+DEFAULT := $(MODELS)/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
+SMALL := $(MODELS)/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf $(MODELS)/smollm2-135m-instruct-q4_1.gguf
+FETCH = $(BIN)/localassist models fetch
+
+.DEFAULT_GOAL := help
+.PHONY: help install models demo test unit fmt lint types arch bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
+
+$(INSTALLED): pyproject.toml .ci/constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; say make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -c .ci/constraints.txt -e '.[dev]'
+	touch $@
+
+$(DEFAULT): | $(INSTALLED)
+	$(FETCH) qwen2.5-coder-1.5b-instruct
+
+$(MODELS)/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf: | $(INSTALLED)
+	$(FETCH) qwen2.5-coder-0.5b-instruct
+
+$(MODELS)/smollm2-135m-instruct-q4_1.gguf: | $(INSTALLED)
+	$(FETCH) smollm2-135m-instruct
+
+install: $(INSTALLED) ## Make .venv and install everything into it
+
+models: $(INSTALLED) ## Fetch the weights of all listed models
+	$(FETCH) --all
+
+demo: $(INSTALLED) $(DEFAULT) ## Walk through the document's example on the default model
+	$(BIN)/localassist demo
+
+test: lint types arch unit ## All checks and all tests
+
+unit: $(INSTALLED) $(DEFAULT) $(SMALL) ## The tests alone
+	$(BIN)/python -m pytest
+
+fmt: $(INSTALLED) ## Format the code
+	$(BIN)/ruff check --fix localassist tests benchmarks
+	$(BIN)/ruff format localassist tests benchmarks
+
+lint: $(INSTALLED) ## Style
+	$(BIN)/ruff check localassist tests benchmarks
+	$(BIN)/ruff format --check localassist tests benchmarks
+
+types: $(INSTALLED) ## Types, strictly
+	$(BIN)/mypy
+
+arch: $(INSTALLED) ## The layer rule
+	PYTHONPATH=. $(BIN)/lint-imports
+
+bench: $(INSTALLED) $(SMALL) ## All benchmarks; takes some minutes
+	for script in import_time api engine; do $(BIN)/python -m benchmarks.$$script || exit 1; done
+
+clean: ## Remove the environment and caches; weights stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,17 @@
+"""Rows of assistants."""
+
+from __future__ import annotations
+
+from localassist.store.table import Table
+from localassist.types.assistant import Assistant
+
+TABLE = Table(
+    "assistant",
+    Assistant,
+    columns=(
+        "id", "created_at", "name", "description", "model", "instructions", "tools",
+        "temperature", "top_p", "response_format", "reasoning_effort", "metadata",
+    ),
+    json_columns=("tools", "response_format", "metadata"),
+    defaulted=("temperature", "top_p"),
+)  # fmt: skip

@@ -1,0 +1,136 @@
+"""The schema and its history. A migration is never edited once released."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from sqlite_utils import Database, Migrations
+
+from localassist.errors import HomeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MIGRATIONS = Migrations("localassist")
+
+# `seq` orders a list, since several objects share a second; AUTOINCREMENT never reuses a number,
+# so a deleted object's place stays known.
+_INITIAL = (
+    """
+    CREATE TABLE assistant (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL, name TEXT, description TEXT, model TEXT NOT NULL,
+        instructions TEXT, tools TEXT NOT NULL, temperature REAL, top_p REAL,
+        response_format TEXT, reasoning_effort TEXT, metadata TEXT NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE thread (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL, metadata TEXT NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE message (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+        thread_id TEXT NOT NULL REFERENCES thread (id) ON DELETE CASCADE,
+        role TEXT NOT NULL, status TEXT NOT NULL, content TEXT NOT NULL,
+        assistant_id TEXT, run_id TEXT, created_at INTEGER NOT NULL, completed_at INTEGER,
+        incomplete_at INTEGER, incomplete_details TEXT, metadata TEXT NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX message_by_thread ON message (thread_id, seq)",
+    "CREATE INDEX message_by_run ON message (run_id, seq) WHERE run_id IS NOT NULL",
+    """
+    CREATE TABLE run (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+        thread_id TEXT NOT NULL REFERENCES thread (id) ON DELETE CASCADE,
+        assistant_id TEXT NOT NULL, status TEXT NOT NULL, model TEXT NOT NULL,
+        instructions TEXT, tools TEXT NOT NULL, metadata TEXT NOT NULL,
+        created_at INTEGER NOT NULL, expires_at INTEGER, started_at INTEGER,
+        cancelled_at INTEGER, failed_at INTEGER, completed_at INTEGER,
+        temperature REAL, top_p REAL, max_prompt_tokens INTEGER, max_completion_tokens INTEGER,
+        truncation_strategy TEXT, response_format TEXT, tool_choice TEXT,
+        parallel_tool_calls INTEGER NOT NULL, reasoning_effort TEXT,
+        last_error TEXT, incomplete_details TEXT, usage TEXT, truncation TEXT
+    ) STRICT
+    """,
+    "CREATE INDEX run_by_thread ON run (thread_id, seq)",
+    # The thread's lock: the database itself refuses a second active run.
+    """
+    CREATE UNIQUE INDEX run_active ON run (thread_id)
+        WHERE status IN ('queued', 'in_progress', 'requires_action', 'cancelling')
+    """,
+    """
+    CREATE TABLE run_step (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+        run_id TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+        thread_id TEXT NOT NULL, assistant_id TEXT NOT NULL, type TEXT NOT NULL,
+        status TEXT NOT NULL, step_details TEXT NOT NULL, created_at INTEGER NOT NULL,
+        completed_at INTEGER, cancelled_at INTEGER, expired_at INTEGER, failed_at INTEGER,
+        last_error TEXT, usage TEXT, metadata TEXT NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX run_step_by_run ON run_step (run_id, seq)",
+    # Which process executes which run, and until when it may be believed alive.
+    """
+    CREATE TABLE lease (
+        run_id TEXT PRIMARY KEY REFERENCES run (id) ON DELETE CASCADE,
+        owner TEXT NOT NULL, expires_at REAL NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    # Where deleted objects stood, so that a page can go on after one of them.
+    """
+    CREATE TABLE tombstone (
+        id TEXT PRIMARY KEY, kind TEXT NOT NULL, parent_id TEXT, seq INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]  # sqlite-utils is not looked into
+def m001_initial(db: Database) -> None:
+    """The first schema: conversations and runs."""
+    for statement in _INITIAL:
+        db.execute(statement)
+
+
+def migrate(db: Database, path: Path) -> None:
+    """Apply what is pending, in one transaction, after a copy of the file.
+
+    Raises:
+        HomeError: a newer localassist has written the file.
+    """
+    known = {migration.name for migration in MIGRATIONS._migrations}
+    applied = [migration.name for migration in MIGRATIONS.applied(db)]
+    if newer := [name for name in applied if name not in known]:
+        raise HomeError(
+            f"'{path}' was written by a newer localassist: its schema has '{newer[-1]}', "
+            f"this version knows up to '{max(known)}'.",
+            code="home_too_new",
+            param="home",
+            hint="Upgrade localassist, or name another data folder.",
+        )
+    if not MIGRATIONS.pending(db):
+        return
+    if applied:
+        _back_up(db.conn, path)
+    # Another process may be opening the same file: whoever comes second finds nothing pending.
+    db.conn.execute("BEGIN IMMEDIATE")
+    try:
+        MIGRATIONS.apply(db)
+        db.conn.execute("COMMIT")
+    except BaseException:
+        db.rollback()
+        raise
+
+
+def _back_up(connection: sqlite3.Connection, path: Path) -> None:
+    folder = path.parent / "backups"
+    folder.mkdir(exist_ok=True)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    with closing(sqlite3.connect(folder / f"{path.stem}-{stamp}{path.suffix}")) as copy:
+        connection.backup(copy)

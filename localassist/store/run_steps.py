@@ -1,0 +1,32 @@
+"""Rows of run steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from localassist.store.table import Table
+from localassist.types.run_step import RunStep
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from localassist.store.connection import Transaction
+
+TABLE = Table(
+    "run_step",
+    RunStep,
+    columns=(
+        "id", "run_id", "thread_id", "assistant_id", "type", "status", "step_details",
+        "created_at", "completed_at", "cancelled_at", "expired_at", "failed_at", "last_error",
+        "usage", "metadata",
+    ),
+    json_columns=("step_details", "last_error", "usage", "metadata"),
+    parent="run_id",
+)  # fmt: skip
+
+OPEN_OF_RUN = "run_id = ? AND status = 'in_progress'"
+
+
+def open_of_run(connection: sqlite3.Connection | Transaction, run_id: str) -> list[RunStep]:
+    """The steps that a run has begun and not ended."""
+    return TABLE.where(connection, OPEN_OF_RUN, (run_id,))

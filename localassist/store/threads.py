@@ -1,0 +1,10 @@
+"""Rows of threads."""
+
+from __future__ import annotations
+
+from localassist.store.table import Table
+from localassist.types.thread import Thread
+
+TABLE = Table(
+    "thread", Thread, columns=("id", "created_at", "metadata"), json_columns=("metadata",)
+)

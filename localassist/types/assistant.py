@@ -1,0 +1,27 @@
+"""Assistant: a model with instructions and tools."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from localassist.types._base import In, Model
+
+
+class Assistant(Model):
+    """An assistant. `model` is the name that was asked for, also where another one runs."""
+
+    id: str
+    created_at: int
+    description: str | None = None
+    file_ids: Annotated[list[str], In("v1")] = []
+    instructions: str | None = None
+    metadata: dict[str, str] = {}
+    model: str
+    name: str | None = None
+    object: Literal["assistant"] = "assistant"
+    tools: list[Any] = []
+    response_format: Annotated[str | dict[str, Any] | None, In("v2")] = "auto"
+    temperature: Annotated[float | None, In("v2")] = 1.0
+    tool_resources: Annotated[dict[str, Any] | None, In("v2")] = {}
+    top_p: Annotated[float | None, In("v2")] = 1.0
+    reasoning_effort: Annotated[str | None, In("v2")] = None

@@ -1,0 +1,104 @@
+"""Message: what a user or an assistant said on a thread."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from localassist.types._base import In, Model
+
+MessageStatus = Literal["in_progress", "incomplete", "completed"]
+Role = Literal["user", "assistant"]
+
+
+class Text(Model):
+    """Text of a content part; annotations point into `value` by code points."""
+
+    annotations: list[Any] = []
+    value: str
+
+
+class TextContent(Model):
+    """A part of a message that is text."""
+
+    text: Text
+    type: Literal["text"] = "text"
+
+
+class ImageURL(Model):
+    """Where an image is: an http(s) address or a `data:` URI."""
+
+    url: str
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+class ImageURLContent(Model):
+    """A part of a message that is an image; a text model is told only that it is there."""
+
+    image_url: ImageURL
+    type: Literal["image_url"] = "image_url"
+
+
+MessageContent = Annotated[TextContent | ImageURLContent, Field(discriminator="type")]
+
+
+class IncompleteDetails(Model):
+    """Why a message is incomplete."""
+
+    reason: Literal["content_filter", "max_tokens", "run_cancelled", "run_expired", "run_failed"]
+
+
+class Message(Model):
+    """A message. `assistant_id` and `run_id` are None unless a run wrote it."""
+
+    id: str
+    assistant_id: str | None = None
+    attachments: Annotated[list[Any], In("v2")] = []
+    completed_at: Annotated[int | None, In("v2")] = None
+    content: list[MessageContent]
+    created_at: int
+    file_ids: Annotated[list[str], In("v1")] = []
+    incomplete_at: Annotated[int | None, In("v2")] = None
+    incomplete_details: Annotated[IncompleteDetails | None, In("v2")] = None
+    metadata: dict[str, str] = {}
+    object: Literal["thread.message"] = "thread.message"
+    role: Role
+    run_id: str | None = None
+    status: Annotated[MessageStatus, In("v2")] = "completed"
+    thread_id: str
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined by newlines."""
+        return "\n".join(part.text.value for part in self.content if isinstance(part, TextContent))
+
+
+class TextDelta(Model):
+    """More text of a part; `annotations` is present in the first delta of a part only."""
+
+    annotations: list[Any] | None = None
+    value: str | None = None
+
+
+class TextContentDelta(Model):
+    """A change of the text part at `index`."""
+
+    index: int
+    type: Literal["text"] = "text"
+    text: TextDelta | None = None
+
+
+class MessageDelta(Model):
+    """What changed in a message."""
+
+    content: list[TextContentDelta]
+    role: Role | None = None
+
+
+class MessageDeltaObject(Model):
+    """The data of a `thread.message.delta` event."""
+
+    id: str
+    delta: MessageDelta
+    object: Literal["thread.message.delta"] = "thread.message.delta"

@@ -1,0 +1,330 @@
+"""The parameters of every operation, spelled once for all faces; constraints are data.
+
+An absent key was not given, None is null. Both generations of the API are taken: what exists in
+one of them only keeps its name here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from annotated_types import Interval, Len
+from pydantic import AfterValidator, Discriminator, Tag, with_config
+from pydantic.config import ConfigDict
+from pydantic_core import PydanticCustomError
+from typing_extensions import Required, TypedDict
+
+STRICT = ConfigDict(strict=True, extra="forbid")
+
+MAX_NAME_CHARS = 256
+MAX_DESCRIPTION_CHARS = 512
+MAX_TEXT_CHARS = 256_000
+MAX_IMAGE_URL_CHARS = 20_000_000
+MAX_INITIAL_MESSAGES = 32
+
+
+# --- values -------------------------------------------------------------------
+
+
+def _storable(text: str) -> str:
+    # SQLite and C strings end at a NUL, and UTF-8 has no lone surrogates: both would lose text.
+    if "\0" in text:
+        raise PydanticCustomError("nul_character", "NUL character")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise PydanticCustomError("lone_surrogate", "lone surrogate") from None
+    return text
+
+
+Str = Annotated[str, AfterValidator(_storable)]
+
+
+def _id(prefix: str) -> AfterValidator:
+    def check(value: str) -> str:
+        body = value.removeprefix(f"{prefix}_")
+        if body == value or not body.isalnum() or not body.isascii():
+            raise PydanticCustomError("malformed_id", "malformed id", {"prefix": prefix})
+        return value
+
+    return AfterValidator(check)
+
+
+AssistantId = Annotated[Str, _id("asst")]
+ThreadId = Annotated[Str, _id("thread")]
+MessageId = Annotated[Str, _id("msg")]
+RunId = Annotated[Str, _id("run")]
+StepId = Annotated[Str, _id("step")]
+
+Metadata = Annotated[dict[Annotated[Str, Len(0, 64)], Annotated[Str, Len(0, 512)]], Len(0, 16)]
+Temperature = Annotated[float, Interval(ge=0, le=2)]
+TopP = Annotated[float, Interval(ge=0, le=1)]
+TokenLimit = Annotated[int, Interval(ge=256)]
+Instructions = Annotated[Str, Len(0, MAX_TEXT_CHARS)]
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Order = Literal["asc", "desc"]
+
+
+def _need_no_tools(tools: list[Any]) -> list[Any]:
+    if tools:
+        raise PydanticCustomError("tools_unsupported", "tools")
+    return tools
+
+
+def _need_no_files(values: Any) -> Any:
+    if values:
+        raise PydanticCustomError("files_unsupported", "files")
+    return values
+
+
+# Tools and files are refused with words until they can be honoured; empty ones mean "none".
+NoTools = Annotated[list[Any], AfterValidator(_need_no_tools)]
+NoFiles = Annotated[list[Any], AfterValidator(_need_no_files)]
+NoResources = Annotated[dict[str, Any], AfterValidator(_need_no_files)]
+
+
+@with_config(STRICT)
+class TextFormat(TypedDict):
+    """`response_format` of plain text."""
+
+    type: Literal["text"]
+
+
+def _tag(texts: str, objects: str) -> Discriminator:
+    """Tell a string from anything else, so that an error speaks of the branch that was meant."""
+    return Discriminator(lambda value: texts if isinstance(value, str) else objects)
+
+
+ResponseFormat = Annotated[
+    Annotated[Literal["auto"], Tag("<str>")] | Annotated[TextFormat, Tag("<object>")],
+    _tag("<str>", "<object>"),
+]
+
+
+@with_config(STRICT)
+class TruncationStrategyParam(TypedDict, total=False):
+    """How much of the thread the model is shown."""
+
+    type: Required[Literal["auto", "last_messages"]]
+    last_messages: Annotated[int, Interval(ge=1)] | None
+
+
+@with_config(STRICT)
+class TextPart(TypedDict):
+    """A text part of a message."""
+
+    type: Literal["text"]
+    text: Annotated[Str, Len(1, MAX_TEXT_CHARS)]
+
+
+@with_config(STRICT)
+class ImageURLParam(TypedDict, total=False):
+    """Where an image is."""
+
+    url: Required[Annotated[Str, Len(1, MAX_IMAGE_URL_CHARS)]]
+    detail: Literal["auto", "low", "high"] | None
+
+
+@with_config(STRICT)
+class ImageURLPart(TypedDict):
+    """An image part of a message."""
+
+    type: Literal["image_url"]
+    image_url: ImageURLParam
+
+
+ContentPart = Annotated[
+    Annotated[TextPart, Tag("<text>")] | Annotated[ImageURLPart, Tag("<image_url>")],
+    Discriminator(
+        lambda part: (
+            "<image_url>"
+            if isinstance(part, Mapping) and part.get("type") == "image_url"
+            else "<text>"
+        )
+    ),
+]
+Content = Annotated[
+    Annotated[Str, Len(1, MAX_TEXT_CHARS), Tag("<str>")]
+    | Annotated[list[ContentPart], Len(1, 1000), Tag("<parts>")],
+    Discriminator(lambda value: "<parts>" if isinstance(value, list) else "<str>"),
+]
+
+
+# --- operations ---------------------------------------------------------------
+
+
+class RequestOptions(TypedDict, total=False):
+    """What the openai SDK lets every call take; without a request they have no effect."""
+
+    extra_headers: Mapping[str, str] | None
+    extra_query: Mapping[str, object] | None
+    extra_body: object | None
+    timeout: object | None
+
+
+@with_config(STRICT)
+class NoParams(RequestOptions, total=False):
+    """Parameters of an operation that takes only ids."""
+
+
+@with_config(STRICT)
+class ListParams(RequestOptions, total=False):
+    """A page: `after` and `before` are ids of the list's objects."""
+
+    limit: Annotated[int, Interval(ge=1, le=100)] | None
+    order: Order | None
+    after: Str | None
+    before: Str | None
+
+
+@with_config(STRICT)
+class MessageListParams(ListParams, total=False):
+    """A page of messages."""
+
+    run_id: RunId | None
+
+
+@with_config(STRICT)
+class MetadataParams(RequestOptions, total=False):
+    """Parameters of the updates that change only metadata."""
+
+    metadata: Metadata | None
+
+
+@with_config(STRICT)
+class _AssistantFields(RequestOptions, total=False):
+    name: Annotated[Str, Len(0, MAX_NAME_CHARS)] | None
+    description: Annotated[Str, Len(0, MAX_DESCRIPTION_CHARS)] | None
+    instructions: Instructions | None
+    tools: NoTools | None
+    file_ids: NoFiles | None
+    tool_resources: NoResources | None
+    metadata: Metadata | None
+    temperature: Temperature | None
+    top_p: TopP | None
+    response_format: ResponseFormat | None
+    reasoning_effort: ReasoningEffort | None
+
+
+@with_config(STRICT)
+class AssistantCreateParams(_AssistantFields, total=False):
+    """Parameters of `assistants.create`."""
+
+    model: Required[Annotated[Str, Len(1, 4096)]]
+
+
+@with_config(STRICT)
+class AssistantUpdateParams(_AssistantFields, total=False):
+    """Parameters of `assistants.update`: what is not given stays."""
+
+    model: Annotated[Str, Len(1, 4096)] | None
+
+
+@with_config(STRICT)
+class _MessageFields(TypedDict, total=False):
+    role: Required[Literal["user", "assistant"]]
+    content: Required[Content]
+    file_ids: NoFiles | None
+    attachments: NoFiles | None
+    metadata: Metadata | None
+
+
+@with_config(STRICT)
+class MessageParam(_MessageFields, total=False):
+    """A message inside another operation's parameters."""
+
+
+@with_config(STRICT)
+class MessageCreateParams(RequestOptions, _MessageFields, total=False):
+    """Parameters of `messages.create`."""
+
+
+@with_config(STRICT)
+class _ThreadFields(TypedDict, total=False):
+    messages: Annotated[list[MessageParam], Len(0, MAX_INITIAL_MESSAGES)] | None
+    metadata: Metadata | None
+    tool_resources: NoResources | None
+
+
+@with_config(STRICT)
+class ThreadParam(_ThreadFields, total=False):
+    """A thread inside another operation's parameters."""
+
+
+@with_config(STRICT)
+class ThreadCreateParams(RequestOptions, _ThreadFields, total=False):
+    """Parameters of `threads.create`."""
+
+
+@with_config(STRICT)
+class ThreadUpdateParams(RequestOptions, total=False):
+    """Parameters of `threads.update`."""
+
+    metadata: Metadata | None
+    tool_resources: NoResources | None
+
+
+@with_config(STRICT)
+class _RunFields(RequestOptions, total=False):
+    assistant_id: Required[AssistantId]
+    model: Annotated[Str, Len(1, 4096)] | None
+    instructions: Instructions | None
+    tools: NoTools | None
+    metadata: Metadata | None
+    temperature: Temperature | None
+    top_p: TopP | None
+    max_prompt_tokens: TokenLimit | None
+    max_completion_tokens: TokenLimit | None
+    truncation_strategy: TruncationStrategyParam | None
+    tool_choice: Literal["none", "auto"] | None
+    parallel_tool_calls: bool | None
+    response_format: ResponseFormat | None
+    stream: bool | None
+
+
+@with_config(STRICT)
+class RunCreateParams(_RunFields, total=False):
+    """Parameters of `runs.create`."""
+
+    additional_instructions: Instructions | None
+    additional_messages: Annotated[list[MessageParam], Len(0, MAX_INITIAL_MESSAGES)] | None
+    reasoning_effort: ReasoningEffort | None
+
+
+@with_config(STRICT)
+class ThreadRunParams(_RunFields, total=False):
+    """Parameters of `threads.create_and_run`."""
+
+    thread: ThreadParam | None
+    tool_resources: NoResources | None
+
+
+_StopText = Annotated[Str, Len(1, 1000)]
+StopTexts = Annotated[
+    Annotated[_StopText, Tag("<str>")] | Annotated[list[_StopText], Len(0, 4), Tag("<list>")],
+    _tag("<str>", "<list>"),
+]
+
+
+@with_config(STRICT)
+class ChatMessageParam(TypedDict):
+    """One message of a chat completion."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Content
+
+
+@with_config(STRICT)
+class ChatCompletionParams(RequestOptions, total=False):
+    """Parameters of `chat.completions.create`, in its simplest form."""
+
+    messages: Required[Annotated[list[ChatMessageParam], Len(1, 10_000)]]
+    model: Required[Annotated[Str, Len(1, 4096)]]
+    temperature: Temperature | None
+    top_p: TopP | None
+    max_tokens: Annotated[int, Interval(ge=1)] | None
+    max_completion_tokens: Annotated[int, Interval(ge=1)] | None
+    stop: StopTexts | None
+    seed: int | None

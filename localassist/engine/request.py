@@ -1,0 +1,118 @@
+"""What an engine is asked and what it answers."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from localassist._channel import Channel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from localassist.engine.chat_template import ChatMessage
+
+
+class FinishReason(str, enum.Enum):
+    """Why a generation ended without an error."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How the next token is chosen. `temperature` 0 takes the likeliest; `top_k` 0 means all."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """A prompt to be continued.
+
+    Attributes:
+        prompt_tokens: at least one token.
+        sampling: how to choose tokens.
+        max_tokens: at most so many new tokens; None leaves it to the context.
+        stop: texts that end the answer and are not part of it.
+    """
+
+    prompt_tokens: Sequence[int]
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TokenEvent:
+    """One step of a generation: `text` may be empty while a character is incomplete."""
+
+    text: str
+    num_tokens: int = 1
+    finish_reason: FinishReason | None = None
+
+
+def _merge_events(earlier: TokenEvent, later: TokenEvent) -> TokenEvent:
+    return TokenEvent(
+        text=earlier.text + later.text,
+        num_tokens=earlier.num_tokens + later.num_tokens,
+        finish_reason=later.finish_reason,
+    )
+
+
+class Generation:
+    """A running answer. Iterate it for its TokenEvents; `cancel` it from any OS thread.
+
+    Attributes:
+        num_prompt_tokens: length of the prompt.
+        num_cached_tokens: how many of them were not computed again; known at the first event.
+    """
+
+    def __init__(self, request: GenerationRequest, *, cancel: Callable[[Generation], None]) -> None:
+        self.request = request
+        self.num_prompt_tokens = len(request.prompt_tokens)
+        self.num_cached_tokens = 0
+        self.channel: Channel[TokenEvent] = Channel(merge=_merge_events)
+        self._cancel = cancel
+
+    def __iter__(self) -> Iterator[TokenEvent]:
+        return iter(self.channel)
+
+    def cancel(self) -> None:
+        """Ask the engine to stop; a last event with CANCELLED follows unless it was done."""
+        self._cancel(self)
+
+
+class Engine(Protocol):
+    """What the layers above need of a loaded model."""
+
+    name: str
+    sampling_defaults: SamplingParams
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens that one conversation can hold, prompt and answer together."""
+        ...
+
+    def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
+        """Tokens of a conversation, up to where the assistant's answer begins."""
+        ...
+
+    def submit(self, request: GenerationRequest) -> Generation:
+        """Queue a generation and return at once.
+
+        Raises:
+            ContextOverflowError: the prompt leaves no room for an answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """End all generations and free the model."""
+        ...

@@ -1,0 +1,106 @@
+"""ThreadEngine: an EngineLoop in an OS thread of this process."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from localassist.engine.chat_template import ChatTemplate
+from localassist.engine.loop import EngineLoop
+from localassist.engine.request import Generation, SamplingParams
+from localassist.errors import BadRequestError, ContextOverflowError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from localassist.engine.backend import Backend
+    from localassist.engine.chat_template import ChatMessage
+    from localassist.engine.request import GenerationRequest
+
+log = logging.getLogger("localassist.engine")
+
+# llama_decode gives the interpreter's lock away and then waits a whole switch interval for it; at
+# the default 5 ms, a busy thread beside it halves the speed.
+_SWITCH_INTERVAL_S = 0.0005
+
+
+def _new_seed() -> int:
+    return secrets.randbits(32)
+
+
+class ThreadEngine:
+    """A loaded model that answers. Every method may be called from any OS thread."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        name: str,
+        max_running: int = 8,
+        sampling_defaults: SamplingParams | None = None,
+        new_seed: Callable[[], int] = _new_seed,
+    ) -> None:
+        """Start the worker.
+
+        Args:
+            backend: from now on the worker's own.
+            name: the model, for people.
+            max_running: generations computed at once.
+            sampling_defaults: for what a caller leaves open.
+            new_seed: gives the seed of a generation that names none.
+        """
+        self.name = name
+        self.sampling_defaults = sampling_defaults or SamplingParams()
+        self._backend = backend
+        self._template = ChatTemplate(
+            backend.chat_template, bos_text=backend.bos_text, eos_text=backend.eos_text
+        )
+        self._loop = EngineLoop(backend, max_running=max_running, new_seed=new_seed)
+        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL_S))
+        self._worker = threading.Thread(target=self._work, name=f"engine-{name}", daemon=True)
+        self._worker.start()
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens that one conversation can hold, prompt and answer together."""
+        return self._backend.n_ctx
+
+    def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
+        """Tokens of a conversation, up to where the assistant's answer begins."""
+        return self._template.encode(messages, self._backend)
+
+    def submit(self, request: GenerationRequest) -> Generation:
+        """Queue a generation and return at once; see Engine."""
+        length = len(request.prompt_tokens)
+        if length == 0:
+            raise BadRequestError("The prompt is empty.", code="empty_prompt")
+        if length >= self.n_ctx:
+            raise ContextOverflowError(
+                f"The prompt has {length} tokens; the context of '{self.name}' holds {self.n_ctx}.",
+                code="context_length_exceeded",
+                hint="Shorten it, or raise the setting n_ctx.",
+            )
+        generation = Generation(request, cancel=self._loop.cancel)
+        self._loop.submit(generation)
+        return generation
+
+    def close(self) -> None:
+        """End all generations and free the model."""
+        self._loop.stop()
+        self._worker.join()
+
+    def _work(self) -> None:
+        try:
+            while True:
+                try:
+                    self._loop.run()
+                except Exception as error:
+                    log.exception("the engine of '%s' failed", self.name)
+                    self._loop.fail(error)
+                else:
+                    return
+        finally:
+            self._backend.close()

@@ -1,0 +1,76 @@
+"""The prompt of a run: as much of the conversation as fits, the newest first to be kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from localassist.engine.chat_template import ChatMessage
+from localassist.types.message import ImageURLContent, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# Dropping a few messages at a time keeps the beginning of the prompt the same for several turns,
+# so that what the engine has computed of it stays of use.
+DROP_STEP = 8
+_IMAGE_NOTE = "[An image was attached here. You cannot see images.]"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Tokens to be continued; `num_dropped` messages of the conversation are not among them."""
+
+    tokens: list[int]
+    num_dropped: int
+
+
+def chat_message(message: Message) -> ChatMessage:
+    """A message as the model is shown it."""
+    parts = [
+        _IMAGE_NOTE if isinstance(part, ImageURLContent) else part.text.value
+        for part in message.content
+    ]
+    return ChatMessage(message.role, "\n".join(parts))
+
+
+def build(
+    history: Sequence[Message],
+    *,
+    instructions: str | None,
+    max_tokens: int,
+    encode: Callable[[Sequence[ChatMessage]], list[int]],
+) -> Prompt | None:
+    """The longest prompt of at most `max_tokens`; None if even the last message is too long.
+
+    Args:
+        history: the conversation, oldest first.
+        instructions: the system turn; always kept whole.
+        max_tokens: what the prompt may take of the context.
+        encode: turns a conversation into the tokens of its prompt.
+    """
+    system = [ChatMessage("system", instructions)] if instructions else []
+    turns = [chat_message(message) for message in history]
+
+    def prompt(num_dropped: int) -> Prompt | None:
+        tokens = encode([*system, *turns[num_dropped:]])
+        return Prompt(tokens, num_dropped) if len(tokens) <= max_tokens else None
+
+    if whole := prompt(0):
+        return whole
+    coarse = range(DROP_STEP, len(turns), DROP_STEP)
+    return _first_fitting(coarse, prompt) or _first_fitting(range(1, len(turns)), prompt)
+
+
+def _first_fitting(candidates: range, prompt: Callable[[int], Prompt | None]) -> Prompt | None:
+    """The prompt that drops least. The more is dropped the shorter it is: bisection."""
+    best: Prompt | None = None
+    low, high = 0, len(candidates)
+    while low < high:
+        middle = (low + high) // 2
+        found = prompt(candidates[middle])
+        if found is None:
+            low = middle + 1
+        else:
+            best, high = found, middle
+    return best

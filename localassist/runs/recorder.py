@@ -1,0 +1,311 @@
+"""RunRecorder: writes down what a run does, and announces it.
+
+Every change is one transaction and is published after its commit; only the deltas of a growing
+message live in memory, with its row brought up to date at most once a second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from localassist.runs import state
+from localassist.runs.bus import EventBus, text_delta
+from localassist.store import leases, messages, run_steps, runs
+from localassist.types.message import IncompleteDetails, Message, Text, TextContent
+from localassist.types.run import LastError, Run, RunIncompleteDetails, RunStatus, Truncation, Usage
+from localassist.types.run_step import MessageCreation, MessageCreationStepDetails, RunStep
+from localassist.types.stream_event import (
+    AssistantStreamEvent,
+    MessageEvent,
+    RunEvent,
+    RunStepEvent,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from localassist.store.connection import Store, Transaction
+
+CHECKPOINT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Services:
+    """What runs work with.
+
+    Attributes:
+        store: the data folder.
+        bus: who listens.
+        now: seconds since the epoch.
+        new_id: makes an id of a prefix.
+        owner: this process, in leases.
+        lease_s: how long a lease lasts without a heartbeat.
+    """
+
+    store: Store
+    bus: EventBus
+    now: Callable[[], float]
+    new_id: Callable[[str], str]
+    owner: str
+    lease_s: float
+
+    def announce(self, tx: Transaction, run_id: str, events: list[AssistantStreamEvent]) -> None:
+        """Publish the events once `tx` is committed."""
+        tx.after_commit(lambda: self.bus.publish(run_id, events))
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ends.
+
+    Attributes:
+        to: its last status.
+        text: what its open message says at last; None leaves what was last written down.
+        error: why it failed.
+        reason: the limit that ended it.
+        usage: tokens of all its model calls.
+        owner: write only if this process still holds the run's lease; None: whoever holds it.
+    """
+
+    to: RunStatus
+    text: str | None = None
+    error: LastError | None = None
+    reason: str | None = None
+    usage: Usage | None = None
+    owner: str | None = None
+
+
+_RUN_TIMESTAMP = {
+    "completed": "completed_at",
+    "failed": "failed_at",
+    "cancelled": "cancelled_at",
+}
+_STEP_ENDING = {
+    "completed": ("completed", "completed_at"),
+    "incomplete": ("completed", "completed_at"),
+    "failed": ("failed", "failed_at"),
+    "cancelled": ("cancelled", "cancelled_at"),
+    "expired": ("expired", "expired_at"),
+}
+_MESSAGE_REASON: dict[str, Any] = {
+    "incomplete": "max_tokens",
+    "failed": "run_failed",
+    "cancelled": "run_cancelled",
+    "expired": "run_expired",
+}
+
+
+def end_run(services: Services, run_id: str, ending: Ending) -> bool:
+    """End a run and whatever it has open, in one transaction.
+
+    Returns:
+        False if it cannot end that way: it has ended already, or another process executes it.
+    """
+    with services.store.write() as tx:
+        if ending.owner is not None and not leases.held(tx, run_id, owner=ending.owner):
+            return False
+        return end_run_in(services, tx, run_id, ending)
+
+
+def end_run_in(services: Services, tx: Transaction, run_id: str, ending: Ending) -> bool:
+    """As `end_run`, inside a transaction."""
+    now = int(services.now())
+    run_values: dict[str, Any] = {
+        "last_error": ending.error,
+        "usage": ending.usage,
+        "incomplete_details": None
+        if ending.to != "incomplete"
+        else RunIncompleteDetails.model_validate({"reason": ending.reason}),
+    }
+    if ending.to in _RUN_TIMESTAMP:
+        run_values[_RUN_TIMESTAMP[ending.to]] = now
+    if ending.to != "expired":
+        run_values["expires_at"] = None
+    if not runs.advance(tx, run_id, expected=state.sources(ending.to), to=ending.to, **run_values):
+        return False
+    leases.release(tx, run_id)
+    closed_messages = [
+        _end_message(tx, each, ending, now) for each in messages.open_of_run(tx, run_id)
+    ]
+    closed_steps = [_end_step(tx, each, ending, now) for each in run_steps.open_of_run(tx, run_id)]
+    run = runs.TABLE.get(tx, run_id)
+    assert run is not None, "it was updated above"
+    # An answer that is done is announced before its step; one that was broken off, after it.
+    done = ending.to in ("completed", "incomplete")
+    first, second = (closed_messages, closed_steps) if done else (closed_steps, closed_messages)
+    events: list[AssistantStreamEvent] = [*first, *second, run_event(run)]
+    services.announce(tx, run_id, events)
+    return True
+
+
+def run_event(run: Run, name: str | None = None) -> RunEvent:
+    """The event that a run has reached its status, or `name` of it."""
+    return RunEvent.model_validate({"event": f"thread.run.{name or run.status}", "data": run})
+
+
+def _end_message(tx: Transaction, message: Message, ending: Ending, now: int) -> MessageEvent:
+    if ending.text is not None:
+        message.content = _text_content(ending.text)
+    reason = _MESSAGE_REASON.get(ending.to)
+    if reason is None:
+        message.status, message.completed_at = "completed", now
+    else:
+        message.status, message.incomplete_at = "incomplete", now
+        message.incomplete_details = IncompleteDetails(reason=reason)
+    messages.TABLE.update(
+        tx,
+        message.id,
+        content=_rows(message),
+        status=message.status,
+        completed_at=message.completed_at,
+        incomplete_at=message.incomplete_at,
+        incomplete_details=message.incomplete_details,
+    )
+    return MessageEvent.model_validate(
+        {"event": f"thread.message.{message.status}", "data": message}
+    )
+
+
+def _end_step(tx: Transaction, step: RunStep, ending: Ending, now: int) -> RunStepEvent:
+    status, timestamp = _STEP_ENDING[ending.to]
+    values: dict[str, Any] = {
+        "status": status,
+        timestamp: now,
+        "last_error": ending.error,
+        "usage": ending.usage,
+    }
+    run_steps.TABLE.update(tx, step.id, **values)
+    ended = step.model_copy(update=values)
+    return RunStepEvent.model_validate({"event": f"thread.run.step.{status}", "data": ended})
+
+
+def _text_content(text: str) -> list[Any]:
+    return [TextContent(text=Text(value=text))]
+
+
+def _rows(message: Message) -> list[dict[str, Any]]:
+    return [part.model_dump() for part in message.content]
+
+
+class RunRecorder:
+    """Records one execution of a run. Used by the run's worker only."""
+
+    def __init__(self, services: Services, run: Run) -> None:
+        self._services = services
+        self._run = run
+        self._message_id: str | None = None
+        self._text: list[str] = []
+        self._next_checkpoint = 0.0
+
+    @property
+    def text(self) -> str | None:
+        """The open message so far; None while there is none."""
+        return None if self._message_id is None else "".join(self._text)
+
+    def start(self) -> bool:
+        """Go to `in_progress`, also when taken over from a dead process; False if it may not."""
+        services, run = self._services, self._run
+        with services.store.write() as tx:
+            if not leases.held(tx, run.id, owner=services.owner):
+                return False
+            if not runs.advance(
+                tx,
+                run.id,
+                expected=("queued", "in_progress"),
+                to="in_progress",
+                started_at=int(services.now()),
+            ):
+                return False
+            started = runs.TABLE.get(tx, run.id)
+            assert started is not None, "it was updated above"
+            services.announce(tx, run.id, [run_event(started)])
+        return True
+
+    def note_truncation(self, truncation: Truncation) -> None:
+        """Write into the run what of the conversation the model is not shown."""
+        with self._services.store.write() as tx:
+            runs.TABLE.update(tx, self._run.id, truncation=truncation)
+
+    def open_message(self) -> None:
+        """Begin a step and its message; those that a dead process left open are begun again."""
+        services, run = self._services, self._run
+        now = int(services.now())
+        with services.store.write() as tx:
+            message = next(iter(messages.open_of_run(tx, run.id)), None)
+            step = next(iter(run_steps.open_of_run(tx, run.id)), None)
+            if message is None or step is None:
+                message, step = self._new_message(now), self._new_step(now)
+                step.step_details.message_creation.message_id = message.id
+                messages.TABLE.insert(tx, message)
+                run_steps.TABLE.insert(tx, step)
+            message.content = []
+            events: list[AssistantStreamEvent] = [
+                RunStepEvent(event="thread.run.step.created", data=step),
+                RunStepEvent(event="thread.run.step.in_progress", data=step),
+                MessageEvent(event="thread.message.created", data=message),
+                MessageEvent(event="thread.message.in_progress", data=message),
+            ]
+            services.announce(tx, run.id, events)
+        self._message_id = message.id
+        self._next_checkpoint = services.now() + CHECKPOINT_S
+
+    def add_text(self, text: str) -> bool:
+        """Append to the open message; False if the run has been taken from us or is to stop."""
+        if self._message_id is None or not text:
+            return True
+        if self._services.bus.has_listeners(self._run.id):
+            event = text_delta(self._message_id, text, first=not self._text)
+            self._services.bus.publish(self._run.id, [event])
+        self._text.append(text)
+        if self._services.now() < self._next_checkpoint:
+            return True
+        return self._checkpoint(self._message_id)
+
+    def end(self, to: RunStatus, **ending: Any) -> bool:
+        """End the run with its message as it stands; see Ending."""
+        return end_run(
+            self._services,
+            self._run.id,
+            Ending(to=to, text=self.text, owner=self._services.owner, **ending),
+        )
+
+    def _checkpoint(self, message_id: str) -> bool:
+        services = self._services
+        self._next_checkpoint = services.now() + CHECKPOINT_S
+        with services.store.write() as tx:
+            run = runs.TABLE.get(tx, self._run.id)
+            if run is None or run.status != "in_progress":
+                return False
+            if not leases.held(tx, run.id, owner=services.owner):
+                return False
+            content = [part.model_dump() for part in _text_content("".join(self._text))]
+            messages.TABLE.update(tx, message_id, content=content)
+        return True
+
+    def _new_message(self, now: int) -> Message:
+        run = self._run
+        return Message(
+            id=self._services.new_id("msg"),
+            thread_id=run.thread_id,
+            assistant_id=run.assistant_id,
+            run_id=run.id,
+            role="assistant",
+            status="in_progress",
+            content=[],
+            created_at=now,
+        )
+
+    def _new_step(self, now: int) -> RunStep:
+        run = self._run
+        return RunStep(
+            id=self._services.new_id("step"),
+            thread_id=run.thread_id,
+            assistant_id=run.assistant_id,
+            run_id=run.id,
+            status="in_progress",
+            step_details=MessageCreationStepDetails(
+                message_creation=MessageCreation(message_id="")
+            ),
+            created_at=now,
+        )

@@ -1,0 +1,1 @@
+"""The operations: what localassist can do, in the caller's OS thread."""

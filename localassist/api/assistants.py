@@ -1,0 +1,92 @@
+"""Operations on assistants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Unpack
+
+from localassist.api._given import given, only_given
+from localassist.errors import NotFoundError
+from localassist.store import assistants
+from localassist.types._base import Deleted, ListPage
+from localassist.types.assistant import Assistant
+from localassist.types.params import (
+    AssistantCreateParams,
+    AssistantId,
+    AssistantUpdateParams,
+    ListParams,
+    NoParams,
+)
+
+if TYPE_CHECKING:
+    from localassist.api.runtime import Runtime
+
+# Accepted and, for now, always empty.
+_TOOLING = ("tools", "file_ids", "tool_resources")
+_NEVER_NULL = ("metadata", "temperature", "top_p", "response_format", "model")
+
+
+def create_assistant(runtime: Runtime, **params: Unpack[AssistantCreateParams]) -> Assistant:
+    """Create an assistant. `model` is a local model's name, or any of OpenAI's."""
+    runtime.check_model(params["model"])
+    assistant = Assistant(
+        id=runtime.new_id("asst"),
+        created_at=int(runtime.now()),
+        **only_given(params, without=_TOOLING),
+    )
+    with runtime.store.write() as tx:
+        assistants.TABLE.insert(tx, assistant)
+    return assistant
+
+
+def retrieve_assistant(
+    runtime: Runtime, assistant_id: AssistantId, **params: Unpack[NoParams]
+) -> Assistant:
+    """Return an assistant."""
+    return find(runtime, assistant_id)
+
+
+def update_assistant(
+    runtime: Runtime, assistant_id: AssistantId, **params: Unpack[AssistantUpdateParams]
+) -> Assistant:
+    """Change what is given; null clears a text and leaves everything else as it is."""
+    if (model := params.get("model")) is not None:
+        runtime.check_model(model)
+    changes: dict[str, Any] = {
+        name: value
+        for name, value in params.items()
+        if name not in _TOOLING and (value is not None or name not in _NEVER_NULL)
+    }
+    with runtime.store.write() as tx:
+        if changes and not assistants.TABLE.update(tx, assistant_id, **changes):
+            raise not_found(assistant_id)
+    return find(runtime, assistant_id)
+
+
+def delete_assistant(
+    runtime: Runtime, assistant_id: AssistantId, **params: Unpack[NoParams]
+) -> Deleted:
+    """Delete an assistant; its threads, messages and runs stay."""
+    with runtime.store.write() as tx:
+        if not assistants.TABLE.delete(tx, assistant_id):
+            raise not_found(assistant_id)
+    return Deleted(id=assistant_id, object="assistant.deleted")
+
+
+def list_assistants(runtime: Runtime, **params: Unpack[ListParams]) -> ListPage[Assistant]:
+    """List assistants, newest first."""
+    return assistants.TABLE.page(runtime.store.read(), **given(params))
+
+
+def find(runtime: Runtime, assistant_id: str) -> Assistant:
+    """The assistant, or the API's 404."""
+    assistant = assistants.TABLE.get(runtime.store.read(), assistant_id)
+    if assistant is None:
+        raise not_found(assistant_id)
+    return assistant
+
+
+def not_found(assistant_id: str) -> NotFoundError:
+    """The API's 404."""
+    return NotFoundError(f"No assistant found with id '{assistant_id}'.")

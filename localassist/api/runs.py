@@ -1,0 +1,254 @@
+"""Operations on runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Unpack
+
+from localassist.api import locks
+from localassist.api import messages as message_operations
+from localassist.api import threads as thread_operations
+from localassist.api._given import given
+from localassist.api.assistants import not_found as no_assistant
+from localassist.errors import BadRequestError, NotFoundError
+from localassist.runs import state
+from localassist.runs.recorder import Ending, end_run, run_event
+from localassist.store import assistants, leases, messages, runs, threads
+from localassist.types._base import ListPage
+from localassist.types.params import (
+    ListParams,
+    MetadataParams,
+    NoParams,
+    RunCreateParams,
+    RunId,
+    ThreadId,
+    ThreadRunParams,
+)
+from localassist.types.run import Run
+from localassist.types.stream_event import AssistantStreamEvent, ThreadEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from localassist.api.runtime import Runtime
+    from localassist.runs.bus import Subscription
+    from localassist.store.connection import Transaction
+    from localassist.types.assistant import Assistant
+    from localassist.types.message import Message
+    from localassist.types.thread import Thread
+
+_OVERRIDES = (
+    "max_prompt_tokens", "max_completion_tokens", "truncation_strategy", "tool_choice",
+    "parallel_tool_calls", "metadata",
+)  # fmt: skip
+_INHERITED = ("temperature", "top_p", "response_format", "reasoning_effort")
+
+
+def create_run(runtime: Runtime, thread_id: ThreadId, **params: Unpack[RunCreateParams]) -> Run:
+    """Start an assistant on a thread and return at once."""
+    order = _order_on_thread(runtime, thread_id, params)
+    return _start(runtime, order)
+
+
+def stream_run(
+    runtime: Runtime, thread_id: ThreadId, **params: Unpack[RunCreateParams]
+) -> Subscription:
+    """Start an assistant on a thread and return its events."""
+    return _start_stream(runtime, _order_on_thread(runtime, thread_id, params))
+
+
+def create_thread_and_run(runtime: Runtime, **params: Unpack[ThreadRunParams]) -> Run:
+    """Create a thread and start an assistant on it."""
+    return _start(runtime, _order_with_thread(runtime, params))
+
+
+def stream_thread_and_run(runtime: Runtime, **params: Unpack[ThreadRunParams]) -> Subscription:
+    """Create a thread, start an assistant on it and return the run's events."""
+    return _start_stream(runtime, _order_with_thread(runtime, params))
+
+
+def retrieve_run(
+    runtime: Runtime, run_id: RunId, thread_id: ThreadId, **params: Unpack[NoParams]
+) -> Run:
+    """Return a run. One whose time is over is expired by this at the latest."""
+    return find(runtime, run_id, thread_id)
+
+
+def update_run(
+    runtime: Runtime, run_id: RunId, thread_id: ThreadId, **params: Unpack[MetadataParams]
+) -> Run:
+    """Replace the metadata."""
+    find(runtime, run_id, thread_id)
+    metadata = params.get("metadata")
+    with runtime.store.write() as tx:
+        if metadata is not None:
+            runs.TABLE.update(tx, run_id, metadata=metadata)
+    return find(runtime, run_id, thread_id)
+
+
+def list_runs(runtime: Runtime, thread_id: ThreadId, **params: Unpack[ListParams]) -> ListPage[Run]:
+    """List a thread's runs, newest first."""
+    thread_operations.find(runtime, thread_id)
+    with runtime.store.write() as tx:
+        locks.active_run(runtime, tx, thread_id)
+    return runs.TABLE.page(runtime.store.read(), parent_id=thread_id, **given(params))
+
+
+def cancel_run(
+    runtime: Runtime, run_id: RunId, thread_id: ThreadId, **params: Unpack[NoParams]
+) -> Run:
+    """Ask a run to stop. It answers `cancelling` and becomes `cancelled` soon after."""
+    run = find(runtime, run_id, thread_id)
+    with runtime.store.write() as tx:
+        if not runs.advance(tx, run_id, expected=state.CANCELLABLE, to="cancelling"):
+            run = _stored(tx, run_id) or run
+            raise BadRequestError(f"Cannot cancel run with status '{run.status}'.")
+        run = _stored(tx, run_id) or run
+        runtime.services.announce(tx, run_id, [run_event(run)])
+    runtime.executor.cancel(run_id)
+    return run
+
+
+def find(runtime: Runtime, run_id: str, thread_id: str) -> Run:
+    """The run as it is now, or the API's 404."""
+    connection = runtime.store.read()
+    run = runs.TABLE.get(connection, run_id)
+    if run is None or run.thread_id != thread_id:
+        thread_operations.find(runtime, thread_id)
+        raise NotFoundError(f"No run found with id '{run_id}'.")
+    if locks.overdue(runtime, run):
+        end_run(runtime.services, run_id, Ending("expired"))
+        run = runs.TABLE.get(connection, run_id) or run
+    return run
+
+
+# --- creation -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A run that is asked for, checked and not stored yet.
+
+    Attributes:
+        run_id: the id it will have.
+        thread_id: where it runs.
+        params: what the caller gave.
+        messages: to be added to the thread before.
+        new_thread: the thread, if it has to be created.
+    """
+
+    run_id: str
+    thread_id: str
+    params: Mapping[str, Any]
+    messages: list[Message]
+    new_thread: Thread | None = None
+
+
+def _order_on_thread(runtime: Runtime, thread_id: str, params: Mapping[str, Any]) -> _Order:
+    _check_request(runtime, params)
+    extra = [
+        message_operations.build(runtime, thread_id, param)
+        for param in params.get("additional_messages") or []
+    ]
+    return _Order(runtime.new_id("run"), thread_id, params, extra)
+
+
+def _order_with_thread(runtime: Runtime, params: Mapping[str, Any]) -> _Order:
+    _check_request(runtime, params)
+    thread, first = thread_operations.build(runtime, dict(params.get("thread") or {}))
+    return _Order(runtime.new_id("run"), thread.id, params, first, new_thread=thread)
+
+
+def _check_request(runtime: Runtime, params: Mapping[str, Any]) -> None:
+    if params.get("model") is not None:
+        runtime.check_model(params["model"])
+    strategy = params.get("truncation_strategy")
+    if strategy and strategy["type"] == "last_messages" and not strategy.get("last_messages"):
+        raise BadRequestError(
+            "Missing required parameter: 'truncation_strategy.last_messages'.",
+            code="missing_required_parameter",
+            param="truncation_strategy.last_messages",
+        )
+
+
+def _start_stream(runtime: Runtime, order: _Order) -> Subscription:
+    subscription = runtime.bus.subscribe(order.run_id)
+    try:
+        _start(runtime, order)
+    except BaseException:
+        subscription.cancel()
+        raise
+    return subscription
+
+
+def _start(runtime: Runtime, order: _Order) -> Run:
+    """Store the run and what belongs to it in one transaction, then have it executed."""
+    with runtime.store.write() as tx:
+        run = _store(runtime, tx, order)
+        leases.grant(
+            tx,
+            run.id,
+            owner=runtime.services.owner,
+            expires_at=runtime.now() + runtime.settings.lease_s,
+        )
+        opening: list[AssistantStreamEvent] = [run_event(run, "created"), run_event(run)]
+        if order.new_thread is not None:
+            opening.insert(0, ThreadEvent(data=order.new_thread))
+        runtime.services.announce(tx, run.id, opening)
+    runtime.executor.submit(run.id)
+    return run
+
+
+def _store(runtime: Runtime, tx: Transaction, order: _Order) -> Run:
+    if order.new_thread is not None:
+        threads.TABLE.insert(tx, order.new_thread)
+    elif threads.TABLE.get(tx, order.thread_id) is None:
+        raise thread_operations.not_found(order.thread_id)
+    assistant = assistants.TABLE.get(tx, order.params["assistant_id"])
+    if assistant is None:
+        raise no_assistant(order.params["assistant_id"])
+    _check_idle(runtime, tx, order.thread_id)
+    for message in order.messages:
+        messages.TABLE.insert(tx, message)
+    run = _build(runtime, assistant, order)
+    runs.TABLE.insert(tx, run)
+    return run
+
+
+def _check_idle(runtime: Runtime, tx: Transaction, thread_id: str) -> None:
+    active = locks.active_run(runtime, tx, thread_id)
+    if active is not None:
+        # Clients read both ids out of this text.
+        raise BadRequestError(f"Thread {thread_id} already has an active run {active.id}.")
+
+
+def _build(runtime: Runtime, assistant: Assistant, order: _Order) -> Run:
+    now, params = int(runtime.now()), order.params
+    values = given({name: params.get(name) for name in (*_OVERRIDES, *_INHERITED)})
+    for name in _INHERITED:
+        if name not in values and name in assistant.model_fields_set:
+            values[name] = getattr(assistant, name)
+    return Run(
+        id=order.run_id,
+        thread_id=order.thread_id,
+        assistant_id=assistant.id,
+        status="queued",
+        model=params.get("model") or assistant.model,
+        instructions=_instructions(assistant, params),
+        created_at=now,
+        expires_at=now + runtime.settings.run_ttl_s,
+        **values,
+    )
+
+
+def _instructions(assistant: Assistant, params: Mapping[str, Any]) -> str | None:
+    own = params.get("instructions")
+    parts = (assistant.instructions if own is None else own, params.get("additional_instructions"))
+    given_parts = [part for part in parts if part]
+    return "\n".join(given_parts) if given_parts else own
+
+
+def _stored(tx: Transaction, run_id: str) -> Run | None:
+    return runs.TABLE.get(tx, run_id)

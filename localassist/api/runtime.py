@@ -1,0 +1,158 @@
+"""Runtime: the one place where everything is wired together, one for each set of settings."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from localassist._ids import new_id
+from localassist.engine.governor import physical_cores
+from localassist.engine.model_files import ModelFiles, check_chat, check_memory
+from localassist.engine.pool import EnginePool
+from localassist.engine.request import SamplingParams
+from localassist.runs.bus import EventBus
+from localassist.runs.executor import RunExecutor, new_owner
+from localassist.runs.recorder import Services
+from localassist.store.connection import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from localassist.engine.backend import Backend
+    from localassist.engine.model_files import ModelFile
+    from localassist.engine.request import Engine
+    from localassist.settings import Settings
+
+log = logging.getLogger("localassist.api")
+
+
+class Runtime:
+    """An open data folder, its models and its runs. Any OS thread may use it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        backend: Backend | None = None,
+        now: Callable[[], float] = time.time,
+        make_id: Callable[[str], str] = new_id,
+    ) -> None:
+        """Open the data folder, and resume what a dead process left there.
+
+        Args:
+            settings: see Settings.
+            backend: answers for every model instead of a GGUF; for tests.
+            now: seconds since the epoch.
+            make_id: makes an id of a prefix.
+        """
+        self.settings = settings
+        self.now = now
+        self.new_id = make_id
+        self.models = ModelFiles(settings.models, default=settings.model)
+        self._backend = backend
+        self.store = Store(settings.home, busy_timeout_s=settings.busy_timeout_s)
+        self.bus = EventBus()
+        self.engines = EnginePool(self._load_engine, key=self._engine_key)
+        self.services = Services(
+            store=self.store,
+            bus=self.bus,
+            now=now,
+            new_id=make_id,
+            owner=new_owner(make_id),
+            lease_s=settings.lease_s,
+        )
+        self.executor = RunExecutor(
+            self.services, self.engines, max_concurrent_runs=settings.max_concurrent_runs
+        )
+        self.executor.start()
+
+    def check_model(self, name: str) -> None:
+        """Refuse a model that no run could use.
+
+        Raises:
+            BadRequestError: code `model_not_found`.
+        """
+        if self._backend is None and not self.models.knows(name):
+            self.models.resolve(name)
+
+    def _engine_key(self, name: str) -> str:
+        return name if self._backend is not None else str(self.models.resolve(name).path)
+
+    def close(self) -> None:
+        """Stop the runs, which stay resumable, and free everything."""
+        self.executor.close()
+        self.engines.close()
+        self.bus.close()
+        self.store.close()
+
+    def _load_engine(self, name: str) -> Engine:
+        from localassist.engine.thread_engine import ThreadEngine
+
+        if self._backend is not None:
+            return ThreadEngine(
+                self._backend, name=name, max_running=self.settings.max_concurrent_runs
+            )
+        model = self.models.resolve(name)
+        backend = self._load_backend(model)
+        return ThreadEngine(
+            backend,
+            name=model.name,
+            max_running=self.settings.max_concurrent_runs,
+            sampling_defaults=SamplingParams(**vars(model.sampling)),
+        )
+
+    def _load_backend(self, model: ModelFile) -> Backend:
+        from localassist.engine.llama_backend import LlamaBackend
+
+        header = model.header
+        chat_template = check_chat(header)
+        n_ctx = min(self.settings.n_ctx, header.context_length)
+        check_memory(header, n_ctx=n_ctx)
+        started = time.perf_counter()
+        backend = LlamaBackend(
+            model.path,
+            n_ctx=n_ctx,
+            n_threads=self.settings.n_threads or physical_cores(),
+            chat_template=chat_template,
+        )
+        log.info("loaded %s in %.1f s", model.name, time.perf_counter() - started)
+        return backend
+
+
+_lock = threading.Lock()
+_shared: dict[Settings, tuple[Runtime, int]] = {}
+
+
+def acquire(settings: Settings) -> Runtime:
+    """The runtime of these settings: clients of one process share it."""
+    with _lock:
+        runtime, users = _shared.get(settings, (None, 0))
+        if runtime is None:
+            runtime = Runtime(settings)
+        _shared[settings] = (runtime, users + 1)
+        return runtime
+
+
+def release(runtime: Runtime) -> None:
+    """One client less; the last one closes the runtime."""
+    with _lock:
+        found, users = _shared.get(runtime.settings, (None, 0))
+        if found is runtime and users > 1:
+            _shared[runtime.settings] = (runtime, users - 1)
+            return
+        if found is runtime:
+            del _shared[runtime.settings]
+    runtime.close()
+
+
+@atexit.register
+def _close_all() -> None:
+    # An engine's worker must not be inside llama.cpp when the interpreter goes away.
+    with _lock:
+        runtimes = [runtime for runtime, _ in _shared.values()]
+        _shared.clear()
+    for runtime in runtimes:
+        runtime.close()

@@ -1,0 +1,92 @@
+"""Operations on threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Unpack
+
+from localassist.api import messages as message_operations
+from localassist.errors import NotFoundError
+from localassist.runs.recorder import Ending, end_run_in
+from localassist.store import messages, runs, threads
+from localassist.types._base import Deleted
+from localassist.types.params import NoParams, ThreadCreateParams, ThreadId, ThreadUpdateParams
+from localassist.types.thread import Thread
+
+if TYPE_CHECKING:
+    from localassist.api.runtime import Runtime
+    from localassist.store.connection import Transaction
+    from localassist.types.message import Message
+
+
+def create_thread(runtime: Runtime, **params: Unpack[ThreadCreateParams]) -> Thread:
+    """Create a thread, with up to 32 messages."""
+    thread, first = build(runtime, dict(params))
+    with runtime.store.write() as tx:
+        insert(tx, thread, first)
+    return thread
+
+
+def retrieve_thread(runtime: Runtime, thread_id: ThreadId, **params: Unpack[NoParams]) -> Thread:
+    """Return a thread."""
+    return find(runtime, thread_id)
+
+
+def update_thread(
+    runtime: Runtime, thread_id: ThreadId, **params: Unpack[ThreadUpdateParams]
+) -> Thread:
+    """Replace the metadata."""
+    metadata = params.get("metadata")
+    with runtime.store.write() as tx:
+        if metadata is not None and not threads.TABLE.update(tx, thread_id, metadata=metadata):
+            raise not_found(thread_id)
+    return find(runtime, thread_id)
+
+
+def delete_thread(runtime: Runtime, thread_id: ThreadId, **params: Unpack[NoParams]) -> Deleted:
+    """Delete a thread with its messages and runs; an active run is cancelled first."""
+    with runtime.store.write() as tx:
+        active = runs.active_of_thread(tx, thread_id)
+        if active is not None:
+            runs.advance(tx, active.id, expected=(active.status,), to="cancelling")
+            end_run_in(runtime.services, tx, active.id, Ending("cancelled"))
+        if not threads.TABLE.delete(tx, thread_id):
+            raise not_found(thread_id)
+    if active is not None:
+        runtime.executor.cancel(active.id)
+    return Deleted(id=thread_id, object="thread.deleted")
+
+
+def find(runtime: Runtime, thread_id: str) -> Thread:
+    """The thread, or the API's 404."""
+    thread = threads.TABLE.get(runtime.store.read(), thread_id)
+    if thread is None:
+        raise not_found(thread_id)
+    return thread
+
+
+def build(runtime: Runtime, params: dict[str, Any]) -> tuple[Thread, list[Message]]:
+    """A new thread and its first messages, not stored yet."""
+    thread = Thread(
+        id=runtime.new_id("thread"),
+        created_at=int(runtime.now()),
+        metadata=params.get("metadata") or {},
+    )
+    first = [
+        message_operations.build(runtime, thread.id, param)
+        for param in params.get("messages") or []
+    ]
+    return thread, first
+
+
+def insert(tx: Transaction, thread: Thread, first: list[Message]) -> None:
+    """Store what `build` made."""
+    threads.TABLE.insert(tx, thread)
+    for message in first:
+        messages.TABLE.insert(tx, message)
+
+
+def not_found(thread_id: str) -> NotFoundError:
+    """The API's 404."""
+    return NotFoundError(f"No thread found with id '{thread_id}'.")

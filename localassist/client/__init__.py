@@ -1,0 +1,1 @@
+"""The native face: the openai SDK's resources, in process."""

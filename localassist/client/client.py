@@ -1,0 +1,151 @@
+"""Client and AsyncClient: a data folder, opened."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from localassist.api import runtime as runtimes
+from localassist.api.runtime import Runtime
+from localassist.client.async_resources import AsyncBeta, AsyncChat, AsyncModels
+from localassist.client.resources import Beta, Chat, Models
+from localassist.settings import Settings
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from localassist.engine.backend import Backend
+
+_ASYNC_CALLS = 8
+
+
+class _Face:
+    """What both clients have in common: a runtime, shared within the process."""
+
+    def __init__(
+        self,
+        home: str | os.PathLike[str] | None = None,
+        *,
+        model: str | None = None,
+        settings: Settings | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        """Open a data folder; clients of the same settings share everything.
+
+        Args:
+            home: the data folder; by default `LOCALASSIST_HOME`, else the user's data folder.
+            model: the default chat model: a name, or a path to a GGUF.
+            settings: replaces the environment's settings; `home` and `model` still win.
+            backend: answers for every model instead of a GGUF, see ScriptedBackend; such a client
+                shares nothing but the data folder.
+
+        Raises:
+            HomeError: the folder cannot be used.
+            BadRequestError: a setting is wrong.
+        """
+        if settings is None:
+            settings = Settings.from_env(home=home, model=model)
+        else:
+            settings = replace(
+                settings,
+                home=settings.home if home is None else Path(home),
+                model=settings.model if model is None else model,
+            )
+        self._shared = backend is None
+        self._runtime = (
+            runtimes.acquire(settings) if backend is None else Runtime(settings, backend=backend)
+        )
+        self._closed = False
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._runtime.settings
+
+    def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._shared:
+            runtimes.release(self._runtime)
+        else:
+            self._runtime.close()
+
+
+class Client(_Face):
+    """The Assistants API on this machine; used like `openai.OpenAI()`."""
+
+    @cached_property
+    def beta(self) -> Beta:
+        """Assistants and threads."""
+        return Beta(self._runtime)
+
+    @cached_property
+    def chat(self) -> Chat:
+        """Chat completions."""
+        return Chat(self._runtime)
+
+    @cached_property
+    def models(self) -> Models:
+        """Models."""
+        return Models(self._runtime)
+
+    def close(self) -> None:
+        """Stop; runs that are not done are resumed by the next client of the folder."""
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncClient(_Face):
+    """As Client, for coroutines."""
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(_ASYNC_CALLS, thread_name_prefix="async-call")
+
+    @cached_property
+    def beta(self) -> AsyncBeta:
+        """Assistants and threads."""
+        return AsyncBeta(self._runtime, self._pool)
+
+    @cached_property
+    def chat(self) -> AsyncChat:
+        """Chat completions."""
+        return AsyncChat(self._runtime, self._pool)
+
+    @cached_property
+    def models(self) -> AsyncModels:
+        """Models."""
+        return AsyncModels(self._runtime, self._pool)
+
+    async def close(self) -> None:
+        """Stop; runs that are not done are resumed by the next client of the folder."""
+        self._pool.shutdown()
+        self._close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()

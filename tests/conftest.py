@@ -88,5 +88,7 @@ def weights():
 @pytest.fixture
 def smol_client(home, weights):
     """A client on the smallest real model."""
-    with Client(home, model=str(weights(SMOL))) as client:
+    # The smallest model can talk without end: a small context ends it.
+    settings = Settings(home=home, model=str(weights(SMOL)), n_ctx=1024)
+    with Client(settings=settings) as client:
         yield client

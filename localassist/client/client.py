@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from localassist.engine.backend import Backend
 
-_ASYNC_CALLS = 8
+_ASYNC_CALLS = 8  # short operations at once; streams and waits take no OS thread
 
 
 class _Face:
@@ -62,6 +62,13 @@ class _Face:
             runtimes.acquire(settings) if backend is None else Runtime(settings, backend=backend)
         )
         self._closed = False
+
+    @classmethod
+    def of(cls, runtime: Runtime) -> Self:
+        """A client on a runtime of your own, with its own clock or ids; closing it closes both."""
+        client = cls.__new__(cls)
+        client._runtime, client._shared, client._closed = runtime, False, False
+        return client
 
     @property
     def settings(self) -> Settings:

@@ -19,7 +19,7 @@ from localassist.engine.request import (
 )
 from localassist.errors import ClosedError, LocalAssistError
 from localassist.runs import prompt
-from localassist.runs.recorder import Ending, RunRecorder, Services, end_run
+from localassist.runs.recorder import RunRecorder, Services
 from localassist.store import messages
 from localassist.types.run import LastError, PromptTokensDetails, Run, Truncation, Usage
 
@@ -68,11 +68,10 @@ class RunLoop:
     def execute(self) -> None:
         """Bring the run to its end; an error of ours fails it."""
         run = self._run
-        if run.status == "cancelling":
-            end_run(self._services, run.id, Ending("cancelled"))
-            return
         if self._overdue or not self._recorder.start():
-            self._expire_if_due()
+            # It was cancelled before it began, or it is somebody else's by now.
+            if not self._expire_if_due():
+                self._recorder.end("cancelled")
             return
         try:
             with self._engines.use(run.model) as engine:

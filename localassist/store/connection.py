@@ -13,8 +13,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlite_utils import Database
-
 from localassist.errors import ClosedError, HomeError
 from localassist.store.migrations import migrate
 
@@ -65,7 +63,7 @@ class Store:
         with _typed_errors(home):
             self._writer = self._connect()
             self._use_wal()
-            migrate(Database(self._writer), self.path)
+            migrate(self._writer, self.path)
 
     def _connect(self, *, query_only: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(

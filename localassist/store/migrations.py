@@ -7,14 +7,18 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from sqlite_utils import Database, Migrations
-
+from localassist._lazy import require
 from localassist.errors import HomeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-MIGRATIONS = Migrations("localassist")
+    from sqlite_utils import Database
+
+_SET = "localassist"
+_APPLIED = "SELECT name FROM _sqlite_migrations WHERE migration_set = ? ORDER BY rowid"
+_HAS_HISTORY = "SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'"
 
 # `seq` orders a list, since several objects share a second; AUTOINCREMENT never reuses a number,
 # so a deleted object's place stays known.
@@ -91,41 +95,60 @@ _INITIAL = (
 )
 
 
-@MIGRATIONS()  # type: ignore[untyped-decorator]  # sqlite-utils is not looked into
 def m001_initial(db: Database) -> None:
     """The first schema: conversations and runs."""
     for statement in _INITIAL:
         db.execute(statement)
 
 
-def migrate(db: Database, path: Path) -> None:
-    """Apply what is pending, in one transaction, after a copy of the file.
+HISTORY: tuple[Callable[[Database], None], ...] = (m001_initial,)
+
+
+def migrate(
+    connection: sqlite3.Connection,
+    path: Path,
+    *,
+    history: Sequence[Callable[[Database], None]] = HISTORY,
+) -> None:
+    """Apply what is pending of `history`, in one transaction, after a copy of the file.
 
     Raises:
         HomeError: a newer localassist has written the file.
     """
-    known = {migration.name for migration in MIGRATIONS._migrations}
-    applied = [migration.name for migration in MIGRATIONS.applied(db)]
+    known = [migration.__name__ for migration in history]
+    applied = _applied(connection)
     if newer := [name for name in applied if name not in known]:
         raise HomeError(
             f"'{path}' was written by a newer localassist: its schema has '{newer[-1]}', "
-            f"this version knows up to '{max(known)}'.",
+            f"this version knows up to '{known[-1]}'.",
             code="home_too_new",
             param="home",
             hint="Upgrade localassist, or name another data folder.",
         )
-    if not MIGRATIONS.pending(db):
+    if applied == known:
         return
     if applied:
-        _back_up(db.conn, path)
+        _back_up(connection, path)
+    # sqlite-utils loads numpy where it is installed: only a change of the schema pays for that.
+    sqlite_utils = require("sqlite_utils", package="sqlite-utils")
+    migrations = sqlite_utils.Migrations(_SET)
+    for migration in history:
+        migrations()(migration)
     # Another process may be opening the same file: whoever comes second finds nothing pending.
-    db.conn.execute("BEGIN IMMEDIATE")
+    connection.execute("BEGIN IMMEDIATE")
     try:
-        MIGRATIONS.apply(db)
-        db.conn.execute("COMMIT")
+        migrations.apply(sqlite_utils.Database(connection))
+        connection.execute("COMMIT")
     except BaseException:
-        db.rollback()
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
+
+
+def _applied(connection: sqlite3.Connection) -> list[str]:
+    if connection.execute(_HAS_HISTORY).fetchone() is None:
+        return []
+    return [row[0] for row in connection.execute(_APPLIED, (_SET,))]
 
 
 def _back_up(connection: sqlite3.Connection, path: Path) -> None:

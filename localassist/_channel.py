@@ -79,8 +79,8 @@ class Channel(Generic[T]):
 
     @property
     def exhausted(self) -> bool:
-        """Closed and empty."""
-        return self._closed and not self._items
+        """Closed and empty, with no error left to be raised by `get`."""
+        return self._closed and not self._items and self._error is None
 
     def __iter__(self) -> Iterator[T]:
         while (item := self.get()) is not None:
@@ -95,7 +95,7 @@ class Channel(Generic[T]):
 
     async def to_async(self) -> AsyncIterator[T]:
         """The same items for a coroutine, without a waiting OS thread."""
-        while not self.exhausted or self._error is not None:
+        while not self.exhausted:
             with self._changed:
                 item = self._take()
             if item is not None:

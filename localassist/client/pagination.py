@@ -34,7 +34,7 @@ class CursorPage(ListPage[T]):
 
     def get_next_page(self) -> CursorPage[T]:
         """The page behind this one."""
-        return CursorPage.of(self._fetch(after=self.last_id, before=None), self._fetch)
+        return CursorPage.of(self._fetch(after=self.last_id), self._fetch)
 
     def iter_pages(self) -> Iterator[CursorPage[T]]:
         """This page and those behind it."""
@@ -72,7 +72,7 @@ class AsyncCursorPage(ListPage[T]):
 
     async def get_next_page(self) -> AsyncCursorPage[T]:
         """The page behind this one."""
-        return await self._fetch(after=self.last_id, before=None)
+        return await self._fetch(after=self.last_id)
 
     async def __aiter__(self) -> AsyncIterator[T]:
         page = self

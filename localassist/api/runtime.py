@@ -79,7 +79,7 @@ class Runtime:
             self.models.resolve(name)
 
     def _engine_key(self, name: str) -> str:
-        return name if self._backend is not None else str(self.models.resolve(name).path)
+        return "" if self._backend is not None else str(self.models.resolve(name).path)
 
     def close(self) -> None:
         """Stop the runs, which stay resumable, and free everything."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval, Len
-from pydantic import AfterValidator, Discriminator, Tag, with_config
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, with_config
 from pydantic.config import ConfigDict
 from pydantic_core import PydanticCustomError
 from typing_extensions import Required, TypedDict
@@ -58,6 +58,14 @@ MessageId = Annotated[Str, _id("msg")]
 RunId = Annotated[Str, _id("run")]
 StepId = Annotated[Str, _id("step")]
 
+
+def _listed(value: Any) -> Any:
+    # The openai SDK takes any iterable; of those, a tuple is the one that people write.
+    return list(value) if isinstance(value, tuple) else value
+
+
+Listed = BeforeValidator(_listed)
+
 Metadata = Annotated[dict[Annotated[Str, Len(0, 64)], Annotated[Str, Len(0, 512)]], Len(0, 16)]
 Temperature = Annotated[float, Interval(ge=0, le=2)]
 TopP = Annotated[float, Interval(ge=0, le=1)]
@@ -80,7 +88,7 @@ def _need_no_files(values: Any) -> Any:
 
 
 # Tools and files are refused with words until they can be honoured; empty ones mean "none".
-NoTools = Annotated[list[Any], AfterValidator(_need_no_tools)]
+NoTools = Annotated[list[Any], Listed, AfterValidator(_need_no_tools)]
 NoFiles = Annotated[list[Any], AfterValidator(_need_no_files)]
 NoResources = Annotated[dict[str, Any], AfterValidator(_need_no_files)]
 
@@ -147,8 +155,8 @@ ContentPart = Annotated[
 ]
 Content = Annotated[
     Annotated[Str, Len(1, MAX_TEXT_CHARS), Tag("<str>")]
-    | Annotated[list[ContentPart], Len(1, 1000), Tag("<parts>")],
-    Discriminator(lambda value: "<parts>" if isinstance(value, list) else "<str>"),
+    | Annotated[list[ContentPart], Listed, Len(1, 1000), Tag("<parts>")],
+    Discriminator(lambda value: "<parts>" if isinstance(value, (list, tuple)) else "<str>"),
 ]
 
 
@@ -243,7 +251,7 @@ class MessageCreateParams(RequestOptions, _MessageFields, total=False):
 
 @with_config(STRICT)
 class _ThreadFields(TypedDict, total=False):
-    messages: Annotated[list[MessageParam], Len(0, MAX_INITIAL_MESSAGES)] | None
+    messages: Annotated[list[MessageParam], Listed, Len(0, MAX_INITIAL_MESSAGES)] | None
     metadata: Metadata | None
     tool_resources: NoResources | None
 
@@ -289,7 +297,7 @@ class RunCreateParams(_RunFields, total=False):
     """Parameters of `runs.create`."""
 
     additional_instructions: Instructions | None
-    additional_messages: Annotated[list[MessageParam], Len(0, MAX_INITIAL_MESSAGES)] | None
+    additional_messages: Annotated[list[MessageParam], Listed, Len(0, MAX_INITIAL_MESSAGES)] | None
     reasoning_effort: ReasoningEffort | None
 
 
@@ -303,7 +311,8 @@ class ThreadRunParams(_RunFields, total=False):
 
 _StopText = Annotated[Str, Len(1, 1000)]
 StopTexts = Annotated[
-    Annotated[_StopText, Tag("<str>")] | Annotated[list[_StopText], Len(0, 4), Tag("<list>")],
+    Annotated[_StopText, Tag("<str>")]
+    | Annotated[list[_StopText], Listed, Len(0, 4), Tag("<list>")],
     _tag("<str>", "<list>"),
 ]
 
@@ -320,7 +329,7 @@ class ChatMessageParam(TypedDict):
 class ChatCompletionParams(RequestOptions, total=False):
     """Parameters of `chat.completions.create`, in its simplest form."""
 
-    messages: Required[Annotated[list[ChatMessageParam], Len(1, 10_000)]]
+    messages: Required[Annotated[list[ChatMessageParam], Listed, Len(1, 10_000)]]
     model: Required[Annotated[Str, Len(1, 4096)]]
     temperature: Temperature | None
     top_p: TopP | None

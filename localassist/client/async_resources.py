@@ -14,7 +14,7 @@ from localassist.client.bind import (
     async_streamable_method,
     in_version,
 )
-from localassist.client.polling import wait_for_run_async
+from localassist.client.polling import refuse_stream, wait_for_run_async
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -81,6 +81,7 @@ class AsyncRuns(AsyncResource):
         **params: Unpack[RunCreateParams],
     ) -> Run:
         """Start a run and return it once it is over or needs an action."""
+        refuse_stream(params)
         run = await self.create(thread_id, **params)
         return await self.poll(run.id, thread_id=run.thread_id)
 
@@ -112,6 +113,7 @@ class AsyncThreads(AsyncResource):
         **params: Unpack[ThreadRunParams],
     ) -> Run:
         """Create a thread, start a run and return it once it is over or needs an action."""
+        refuse_stream(params)
         run = await self.create_and_run(**params)
         return await self.runs.poll(run.id, thread_id=run.thread_id)
 

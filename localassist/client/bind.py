@@ -13,6 +13,7 @@ from localassist.api.operation import OPTIONS, Operation
 from localassist.api.operations import BY_HANDLER
 from localassist.client.pagination import AsyncCursorPage, AsyncPaginator, CursorPage
 from localassist.client.streaming import AsyncRunStream, RunStream
+from localassist.errors import ClosedError
 from localassist.types._base import ListPage, Model
 
 if TYPE_CHECKING:
@@ -178,7 +179,11 @@ def in_version(result: Model, runtime: Runtime) -> None:
 
 
 async def _in_pool(resource: AsyncResource, work: Callable[[], R]) -> R:
-    return await asyncio.get_running_loop().run_in_executor(resource._pool, work)
+    try:
+        pending = asyncio.get_running_loop().run_in_executor(resource._pool, work)
+    except RuntimeError as error:  # the pool was shut down
+        raise ClosedError("The client is closed.") from error
+    return await pending
 
 
 def _described(call: Callable[P, R], operation: Operation) -> Callable[P, R]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from localassist.api import runs
+from localassist.errors import BadRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from localassist.api.runtime import Runtime
     from localassist.types.run import Run
@@ -15,6 +16,21 @@ if TYPE_CHECKING:
 # The openai SDK's `poll` returns at these.
 DONE = frozenset({"requires_action", "cancelled", "completed", "failed", "expired", "incomplete"})
 _LOOK_S = 0.25  # another process's runs send no events here
+
+
+def refuse_stream(params: Mapping[str, Any]) -> None:
+    """Refuse `stream=True` where the caller is given the run at its end.
+
+    Raises:
+        BadRequestError: it is set.
+    """
+    if params.get("stream"):
+        raise BadRequestError(
+            "Invalid 'stream': whoever waits for the run's end gets no stream.",
+            code="invalid_value",
+            param="stream",
+            hint="Leave it out, or use the stream method.",
+        )
 
 
 def wait_for_run(runtime: Runtime, *, run_id: str, thread_id: str) -> Run:

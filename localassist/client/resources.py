@@ -14,7 +14,7 @@ from localassist.client.bind import (
     stream_method,
     streamable_method,
 )
-from localassist.client.polling import wait_for_run
+from localassist.client.polling import refuse_stream, wait_for_run
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -80,6 +80,7 @@ class Runs(Resource):
         **params: Unpack[RunCreateParams],
     ) -> Run:
         """Start a run and return it once it is over or needs an action."""
+        refuse_stream(params)
         run = self.create(thread_id, **params)
         return self.poll(run.id, thread_id=run.thread_id)
 
@@ -111,6 +112,7 @@ class Threads(Resource):
         **params: Unpack[ThreadRunParams],
     ) -> Run:
         """Create a thread, start a run and return it once it is over or needs an action."""
+        refuse_stream(params)
         run = self.create_and_run(**params)
         return self.runs.poll(run.id, thread_id=run.thread_id)
 

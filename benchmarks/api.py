@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness import Bench, Target, model_facts, report
 from localassist import Client, ScriptedBackend, Settings
-from localassist.engine.governor import physical_cores
+from localassist.engine.governor import usable_cores
 from localassist.engine.model_files import ModelFiles
 from localassist.errors import ModelFileError
 from localassist.store import messages
@@ -112,7 +112,7 @@ def beside_a_run(home: Path) -> None:
     with Client(settings=settings) as client:
         while len(values) < CALLS_BESIDE_RUN:
             values += islice(_calls_beside(client), CALLS_BESIDE_RUN - len(values))
-    threads = settings.n_threads or physical_cores()
+    threads = settings.n_threads or usable_cores()
     facts: dict[str, Any] = {**model_facts(model.path), "threads": threads, "n_ctx": N_CTX}
     name = "retrieve a run beside a run of smollm2-135m"
     report(name, values, unit="ms", target=BESIDE_RUN, **facts)

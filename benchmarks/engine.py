@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.harness import ROOT, Target, compare, model_facts, report
 from localassist import Client, Settings
 from localassist.engine.chat_template import ChatMessage
-from localassist.engine.governor import physical_cores
+from localassist.engine.governor import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +157,7 @@ class EngineBench:
         self._name = name
         self._rounds = rounds
         self._path = client._runtime.models.resolve(name).path
-        self._n_threads = client.settings.n_threads or physical_cores()
+        self._n_threads = client.settings.n_threads or usable_cores()
         self._facts: dict[str, Any] = {
             **model_facts(self._path),
             "threads": self._n_threads,

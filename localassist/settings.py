@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 ApiVersion = Literal["v1", "v2"]
 _PREFIX = "LOCALASSIST_"
+_AT_LEAST = {
+    "n_ctx": 256, "kv_ram_mb": 0, "kv_disk_mb": 0, "max_concurrent_runs": 1, "run_ttl_s": 1
+}  # fmt: skip
 
 
 def _user_data_dir() -> Path:
@@ -61,12 +64,29 @@ class Settings:
         default="v1",
         metadata=_describe("Shape in which objects print: `v1` as in November 2023, or `v2`."),
     )
-    n_ctx: int = field(
-        default=8192,
-        metadata=_describe("Tokens of context, shared by the conversations that run at once."),
+    n_ctx: int | None = field(
+        default=None,
+        metadata=_describe(
+            "Tokens of context, shared by the conversations that run at once. None: 8192, or what "
+            "the model was trained for if that is less."
+        ),
     )
     n_threads: int | None = field(
         default=None, metadata=_describe("CPU threads of the engine. None: the physical cores.")
+    )
+    n_gpu_layers: int | None = field(
+        default=None,
+        metadata=_describe("Layers computed on a GPU. None: all, if llama.cpp was built for one."),
+    )
+    kv_ram_mb: int = field(
+        default=512, metadata=_describe("Megabytes of memory for idle conversations.")
+    )
+    kv_disk_mb: int = field(
+        default=4096, metadata=_describe("Megabytes of the data folder for idle conversations.")
+    )
+    deterministic: bool = field(
+        default=False,
+        metadata=_describe("Same prompt and seed, same answer; costs doing one at a time."),
     )
     max_concurrent_runs: int = field(default=8, metadata=_describe("Runs executed at once."))
     run_ttl_s: int = field(
@@ -85,8 +105,10 @@ class Settings:
             object.__setattr__(self, name, Path(getattr(self, name)).expanduser().absolute())
         if self.api_version not in get_args(ApiVersion):
             raise _invalid("api_version", self.api_version, "'v1' or 'v2'")
-        for name, low in (("n_ctx", 256), ("max_concurrent_runs", 1), ("run_ttl_s", 1)):
+        for name, low in _AT_LEAST.items():
             value = getattr(self, name)
+            if value is None and name == "n_ctx":
+                continue
             if not isinstance(value, int) or value < low:
                 raise _invalid(name, value, f"a whole number of at least {low}")
         if self.n_threads is not None and self.n_threads < 1:
@@ -110,11 +132,21 @@ class Settings:
         return cls(**values)
 
 
-_INTEGERS = frozenset({"n_ctx", "n_threads", "max_concurrent_runs", "run_ttl_s"})
+_INTEGERS = frozenset(
+    {
+        "n_ctx", "n_threads", "n_gpu_layers", "kv_ram_mb", "kv_disk_mb", "max_concurrent_runs",
+        "run_ttl_s",
+    }
+)  # fmt: skip
+_BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _FLOATS = frozenset({"busy_timeout_s", "lease_s"})
 
 
-def _parse(name: str, text: str) -> str | int | float:
+def _parse(name: str, text: str) -> str | int | float | bool:
+    if name == "deterministic":
+        if text.lower() not in _BOOLEANS:
+            raise _invalid(name, text, "'true' or 'false'", source=_PREFIX + name.upper())
+        return _BOOLEANS[text.lower()]
     try:
         if name in _INTEGERS:
             return int(text)

@@ -13,6 +13,8 @@ from localassist.types.chat_completion import ChatCompletion, ChatCompletionMess
 from localassist.types.params import ChatCompletionParams
 from localassist.types.run import PromptTokensDetails, Usage
 
+_SAMPLED = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -66,11 +68,7 @@ def _turn(message: Mapping[str, Any]) -> ChatMessage:
 
 
 def _sampling(params: Mapping[str, Any], defaults: SamplingParams) -> SamplingParams:
-    wanted = {
-        name: params[name]
-        for name in ("temperature", "top_p", "seed")
-        if params.get(name) is not None
-    }
+    wanted = {name: params[name] for name in _SAMPLED if params.get(name) is not None}
     return replace(defaults, **wanted)
 
 

@@ -9,8 +9,14 @@ import time
 from typing import TYPE_CHECKING
 
 from localassist._ids import new_id
-from localassist.engine.governor import physical_cores
-from localassist.engine.model_files import ModelFiles, check_chat, check_memory
+from localassist.engine.governor import usable_cores
+from localassist.engine.model_files import (
+    ModelFiles,
+    check_chat,
+    check_memory,
+    content_fingerprint,
+    context_size,
+)
 from localassist.engine.pool import EnginePool
 from localassist.engine.request import SamplingParams
 from localassist.runs.bus import EventBus
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from localassist.engine.backend import Backend
+    from localassist.engine.kv_store import KvStore
+    from localassist.engine.loop import LoopSettings
     from localassist.engine.model_files import ModelFile
     from localassist.engine.request import Engine
     from localassist.settings import Settings
@@ -93,30 +101,60 @@ class Runtime:
 
         if self._backend is not None:
             return ThreadEngine(
-                self._backend, name=name, max_running=self.settings.max_concurrent_runs
+                self._backend,
+                name=name,
+                settings=self._loop_settings,
+                kv=self._kv_store(self._backend),
             )
         model = self.models.resolve(name)
         backend = self._load_backend(model)
         return ThreadEngine(
             backend,
             name=model.name,
-            max_running=self.settings.max_concurrent_runs,
+            settings=self._loop_settings,
+            kv=self._kv_store(backend),
             sampling_defaults=SamplingParams(**vars(model.sampling)),
         )
 
-    def _load_backend(self, model: ModelFile) -> Backend:
-        from localassist.engine.llama_backend import LlamaBackend
+    @property
+    def _loop_settings(self) -> LoopSettings:
+        from localassist.engine.loop import LoopSettings
 
-        header = model.header
+        return LoopSettings(
+            max_running=self.settings.max_concurrent_runs,
+            deterministic=self.settings.deterministic,
+            calibration=self.settings.home / "speed",
+        )
+
+    def _kv_store(self, backend: Backend) -> KvStore | None:
+        from localassist.engine.kv_store import KvStore
+
+        settings = self.settings
+        if not settings.kv_ram_mb and not settings.kv_disk_mb:
+            return None
+        return KvStore(
+            settings.home / "kv",
+            fingerprint=f"{backend.fingerprint}|{settings.deterministic}",
+            ram_bytes=settings.kv_ram_mb * 1_000_000,
+            disk_bytes=settings.kv_disk_mb * 1_000_000,
+        )
+
+    def _load_backend(self, model: ModelFile) -> Backend:
+        from localassist.engine.llama_backend import LlamaBackend, num_sequences
+
+        header, settings = model.header, self.settings
         chat_template = check_chat(header)
-        n_ctx = min(self.settings.n_ctx, header.context_length)
+        n_ctx = context_size(header, settings.n_ctx)
         check_memory(header, n_ctx=n_ctx)
         started = time.perf_counter()
         backend = LlamaBackend(
             model.path,
             n_ctx=n_ctx,
-            n_threads=self.settings.n_threads or physical_cores(),
+            n_threads=settings.n_threads or usable_cores(),
             chat_template=chat_template,
+            fingerprint=content_fingerprint(model.path),
+            num_sequences=num_sequences(settings.max_concurrent_runs),
+            n_gpu_layers=settings.n_gpu_layers,
         )
         log.info("loaded %s in %.1f s", model.name, time.perf_counter() - started)
         return backend

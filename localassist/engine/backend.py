@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from localassist.engine.scheduler import Chunk
 
+    Row = npt.NDArray[np.float32]
+    Data = npt.NDArray[np.uint8]
+
 
 class NoRoomError(ModelError):
     """The context has no free cells for a batch; nothing of it was computed."""
@@ -23,6 +26,14 @@ class DecodeError(ModelError):
     """A batch could not be computed."""
 
 
+class DecodeAbortedError(ModelError):
+    """`abort` was called; the context may hold a part of each chunk."""
+
+
+class RestoreError(ModelError):
+    """Saved keys and values do not fit this context; nothing of them is in it."""
+
+
 class Vocabulary(Protocol):
     """Text to tokens and back. Safe to call from any OS thread."""
 
@@ -30,6 +41,7 @@ class Vocabulary(Protocol):
     bos_text: str
     eos_text: str
     adds_bos: bool
+    n_vocab: int
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """Tokens of `text`; with `parse_special`, control tokens' names become control tokens."""
@@ -45,23 +57,50 @@ class Vocabulary(Protocol):
 
 
 class Backend(Vocabulary, Protocol):
-    """A model and its context. Apart from the vocabulary, only the engine's loop may call it."""
+    """A model and its context. Only the engine's loop may call more than vocabulary and `abort`.
+
+    Attributes:
+        n_ctx: cells of the context, shared by all sequence ids.
+        n_seq_max: sequence ids that may be used, from 0 on.
+        n_batch: most tokens of a step.
+        max_threads: CPU threads that it may use.
+        fingerprint: of the weights, the build and the layout of keys and values.
+    """
 
     n_ctx: int
     n_seq_max: int
     n_batch: int
+    max_threads: int
+    fingerprint: str
 
-    def decode(self, chunks: Sequence[Chunk]) -> list[npt.NDArray[np.float32] | None]:
-        """Compute the chunks in one batch.
+    def decode(self, chunks: Sequence[Chunk], *, num_rows: int = 0) -> list[list[Row]]:
+        """Compute the chunks in one batch, which is filled up to `num_rows` tokens.
 
         Returns:
-            For each chunk the logits of its last token, shape (n_vocab,), valid until the next
-            call, or None where they are not wanted.
+            For each chunk the logits of its last `num_logits` tokens, each of shape (n_vocab,),
+            valid until the next call.
 
         Raises:
             NoRoomError: no free cells; nothing was computed.
+            DecodeAbortedError: `abort` was called.
             DecodeError: it failed; the context may hold a part of each chunk.
         """
+        ...
+
+    def abort(self) -> None:
+        """Have the running `decode`, or the next one, give up soon; from any OS thread."""
+        ...
+
+    def resume(self) -> None:
+        """Take `abort` back."""
+        ...
+
+    def use_threads(self, num_threads: int) -> None:
+        """Compute with so many CPU threads from now on."""
+        ...
+
+    def time_rows(self, num_rows: int) -> float | None:
+        """Seconds of a step of `num_rows` tokens; None if the context has no room for it."""
         ...
 
     def truncate(self, seq_id: int, length: int) -> None:
@@ -70,6 +109,18 @@ class Backend(Vocabulary, Protocol):
 
     def copy_prefix(self, source_id: int, seq_id: int, length: int) -> None:
         """Give an empty sequence id the first `length` tokens of another one."""
+        ...
+
+    def save(self, seq_id: int, *, start: int, end: int) -> Data:
+        """Keys and values of the tokens `start` to `end` of a sequence id."""
+        ...
+
+    def restore(self, seq_id: int, data: Data, *, start: int, end: int) -> None:
+        """Append the tokens at positions `start` to `end` out of what `save` returned.
+
+        Raises:
+            RestoreError: there is no room, or `data` is not of this context.
+        """
         ...
 
     def clear(self) -> None:

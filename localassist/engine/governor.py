@@ -1,25 +1,104 @@
-"""How many CPU threads the engine uses."""
+"""Governor: how many CPU threads the engine uses, by what they yield just now.
+
+llama.cpp's threads wait for one another several hundred times a token. As soon as another program
+takes one of their cores, all of them wait for the one that lost it, and fewer threads are faster.
+"""
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from pathlib import Path
+from statistics import fmean
 
 _TOPOLOGY = Path("/sys/devices/system/cpu")
+_CGROUP = Path("/sys/fs/cgroup")
+
+_WINDOW = 6  # steps whose mean is believed
+_TRIAL = 4  # steps that another number of threads is tried for
+_SLOWER = 1.25  # a mean this much above the last one believed means that something has changed
+_SUSPICIOUS = 1.35  # a mean this much above the quiet machine's: somebody may have been here first
+_BETTER = 0.95  # another number must be this much faster to be kept
+_FIRST_PAUSE, _LONGEST_PAUSE = 24, 384  # steps between trials; doubled when a trial fails
 
 
-def physical_cores() -> int:
-    """Cores that this process may use, hyper-threads of one core counted once; at least 1.
+class Governor:
+    """Chooses a number of threads from the times of steps. Owned by the engine's loop.
+
+    Only steps that decode are judged: reading a prompt waits less for barriers, and gains from
+    every thread even on a busy machine.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Begin with `most` threads, which is never exceeded."""
+        self._most = max(1, most)
+        self.num_threads = self._most
+        self._recent: deque[float] = deque(maxlen=_WINDOW)
+        self._believed: float | None = None
+        self._trial: list[float] | None = None
+        self._before_trial = self._most
+        self._pause = _FIRST_PAUSE
+        self._left = _FIRST_PAUSE
+        self._down_next = True
+
+    def observe(self, *, num_rows: int, seconds: float, expected_s: float) -> None:
+        """A step that only decoded took `seconds`, and on a quiet machine takes `expected_s`.
+
+        The ratio of the two makes steps of different numbers of rows comparable.
+        """
+        if self._most == 1 or num_rows < 1 or expected_s <= 0:
+            return
+        ratio = seconds / expected_s
+        if self._trial is not None:
+            self._trial.append(ratio)
+            if len(self._trial) > _TRIAL:  # the first one pays for the change of team
+                self._judge()
+            return
+        self._recent.append(ratio)
+        self._left -= 1
+        if len(self._recent) < _WINDOW:
+            return
+        mean = fmean(self._recent)
+        if self._believed is None:
+            self._believed = mean
+        if mean > _SLOWER * self._believed and self.num_threads > 1:
+            self._begin_trial(self.num_threads - 1)
+        elif self._left <= 0 and self.num_threads < self._most:
+            self._begin_trial(self.num_threads + 1)
+        elif self._left <= 0 and mean > _SUSPICIOUS:
+            self._begin_trial(self.num_threads - 1)
+        elif self._left <= 0:
+            self._believed, self._left = mean, self._pause
+
+    def _begin_trial(self, num_threads: int) -> None:
+        self._before_trial, self.num_threads = self.num_threads, num_threads
+        self._trial = []
+
+    def _judge(self) -> None:
+        assert self._trial is not None, "a trial is judged at its end"
+        tried, before = fmean(self._trial[1:]), fmean(self._recent)
+        if tried < _BETTER * before:
+            self._believed, self._pause = tried, _FIRST_PAUSE
+        else:
+            self.num_threads = self._before_trial
+            self._believed = before
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        self._trial, self._left = None, self._pause
+        self._recent.clear()
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may use; at least 1.
 
     Two threads on one core share its arithmetic units: decoding gains nothing and loses when
-    another program runs.
+    another program runs. A limit of the control group counts as that many cores.
     """
     try:
         allowed = os.sched_getaffinity(0)
     except AttributeError:  # not on macOS and Windows
         return max(1, (os.cpu_count() or 2) // 2)
-    siblings = {_siblings(cpu) for cpu in allowed}
-    return max(1, len(siblings))
+    cores = len({_siblings(cpu) for cpu in allowed})
+    return max(1, min(cores, _cgroup_limit()))
 
 
 def _siblings(cpu: int) -> str:
@@ -27,3 +106,21 @@ def _siblings(cpu: int) -> str:
         return (_TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text("ascii")
     except OSError:
         return str(cpu)
+
+
+def _cgroup_limit() -> int:
+    """Whole cores that the control group's quota leaves; many where there is none."""
+    unlimited = 1 << 16
+    try:
+        quota, period = (_CGROUP / "cpu.max").read_text("ascii").split()
+    except (OSError, ValueError):
+        try:
+            quota = (_CGROUP / "cpu" / "cpu.cfs_quota_us").read_text("ascii").strip()
+            period = (_CGROUP / "cpu" / "cpu.cfs_period_us").read_text("ascii").strip()
+        except OSError:
+            return unlimited
+    try:
+        cores = int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):  # "max"
+        return unlimited
+    return max(1, int(cores)) if cores > 0 else unlimited

@@ -1,61 +1,98 @@
-"""EngineLoop: inbox, schedule, decode, sample, emit. Owned by one OS thread."""
+"""EngineLoop: inbox, admit, schedule, decode, choose. Owned by one OS thread."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from localassist.engine.backend import DecodeError, NoRoomError
+from localassist.engine.backend import DecodeAbortedError, DecodeError, NoRoomError, RestoreError
+from localassist.engine.calibration import Calibration
 from localassist.engine.detokenizer import Detokenizer
-from localassist.engine.prefix_cache import CopyPrefix
-from localassist.engine.request import FinishReason, Generation, TokenEvent
+from localassist.engine.governor import Governor
+from localassist.engine.prefix_cache import CopyPrefix, Restore, Save, Truncate
+from localassist.engine.request import FinishReason, Generation
 from localassist.engine.sampler import Sampler
-from localassist.engine.scheduler import Batch, Scheduler
+from localassist.engine.scheduler import Batch, Scheduler, SchedulerStats
 from localassist.engine.sequence import Sequence
+from localassist.engine.speculator import Speculator
+from localassist.engine.work import NothingAllowedError, Work
 from localassist.errors import ClosedError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    import numpy as np
-    import numpy.typing as npt
-
-    from localassist.engine.backend import Backend
+    from localassist.engine.backend import Backend, Row
+    from localassist.engine.kv_store import KvStore
     from localassist.engine.prefix_cache import CacheOperation
 
 log = logging.getLogger("localassist.engine")
 
 
-@dataclass(eq=False)
-class _Work:
-    """A generation and what computing it needs."""
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """How a loop computes.
 
-    generation: Generation
-    sequence: Sequence
-    sampler: Sampler
-    detokenizer: Detokenizer
+    Attributes:
+        max_running: generations computed at once.
+        deterministic: see the setting of that name.
+        calibration: folder of the cost curves; None keeps them to this process.
+    """
+
+    max_running: int = 8
+    deterministic: bool = False
+    calibration: Path | None = None
+
+
+@dataclass
+class LoopTimes:
+    """Where the worker's time went, in seconds, since it began."""
+
+    num_steps: int = 0
+    decode_s: float = 0.0
+    busy_s: float = 0.0
 
 
 class EngineLoop:
     """`submit`, `cancel` and `stop` are for any OS thread; `run` is the worker itself."""
 
-    def __init__(self, backend: Backend, *, max_running: int, new_seed: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        new_seed: Callable[[], int],
+        settings: LoopSettings | None = None,
+        kv: KvStore | None = None,
+    ) -> None:
+        settings = settings or LoopSettings()
         self._backend = backend
+        self._kv = kv
+        self._settings = settings
+        self._calibration = Calibration(backend, settings.calibration)
+        self._governor = Governor(1 if settings.deterministic else backend.max_threads)
+        if settings.deterministic:
+            self._governor.num_threads = backend.max_threads
         self._scheduler = Scheduler(
             n_ctx=backend.n_ctx,
             num_slots=backend.n_seq_max,
-            max_running=max_running,
+            max_running=settings.max_running,
             n_batch=backend.n_batch,
+            stored=kv,
+            deterministic=settings.deterministic,
         )
+        self._use_threads()
         self._new_seed = new_seed
-        self._work: dict[int, _Work] = {}
+        self._work: dict[int, Work] = {}
+        self._prefilling: list[Generation] = []
         self._inbox: deque[Generation] = deque()
         self._cancelled: deque[Generation] = deque()
         self._wake = threading.Condition()
         self._stopping = False
+        self.times = LoopTimes()
 
     # --- any OS thread ---
 
@@ -68,38 +105,73 @@ class EngineLoop:
             self._wake.notify()
 
     def cancel(self, generation: Generation) -> None:
-        """End a generation at the next step."""
+        """End a generation after the running step; one that reads its prompt, at once."""
         with self._wake:
             self._cancelled.append(generation)
+            if any(each is generation for each in self._prefilling):
+                self._backend.abort()
             self._wake.notify()
 
     def stop(self) -> None:
         """Make `run` return; open generations end with an error."""
         with self._wake:
             self._stopping = True
+            self._backend.abort()
             self._wake.notify()
+
+    @property
+    def stats(self) -> SchedulerStats:
+        """A picture of now; `waiting_for` says why generations wait."""
+        return self._scheduler.stats
 
     # --- the worker ---
 
     def run(self) -> None:
-        """Compute until stopped."""
+        """Compute until stopped; then hibernate what is idle."""
         while self._wait():
+            started = time.perf_counter()
             self._take_inbox()
+            self._carry_out(self._scheduler.admit())
             batch = self._scheduler.schedule()
             if batch.chunks:
                 self._step(batch)
-        self._fail_all(ClosedError("The engine was closed while it answered."))
+            self._hibernate_one()
+            self.times.busy_s += time.perf_counter() - started
+        self._backend.resume()
+        self._fail_all(ClosedError("The engine was closed while it answered."), clear=False)
+        while self._hibernate_one():
+            pass
 
     def _wait(self) -> bool:
-        with self._wake:
-            while not (
-                self._stopping or self._inbox or self._cancelled or not self._scheduler.idle
-            ):
-                self._wake.wait()
-            return not self._stopping
+        """Wait for work; meanwhile do what can be interrupted after some milliseconds."""
+        while True:
+            with self._wake:
+                if self._stopping:
+                    return False
+                if self._inbox or self._cancelled or not self._scheduler.idle:
+                    return True
+                if not self._has_leisure_work():
+                    self._wake.wait()
+                    continue
+            self._do_leisure_work()
+
+    def _has_leisure_work(self) -> bool:
+        if self._settings.deterministic:
+            return self._scheduler.has_unsaved
+        return self._scheduler.has_unsaved or not self._calibration.done
+
+    def _do_leisure_work(self) -> None:
+        if self._hibernate_one():
+            return
+        self._calibration.measure()
+        if self._calibration.done:
+            self._use_threads()
 
     def _take_inbox(self) -> None:
         with self._wake:
+            self._prefilling = []
+            if not self._stopping:
+                self._backend.resume()
             arrived, self._inbox = self._inbox, deque()
             cancelled, self._cancelled = self._cancelled, deque()
         for generation in arrived:
@@ -107,7 +179,8 @@ class EngineLoop:
         for generation in cancelled:
             for work in list(self._work.values()):
                 if work.generation is generation:
-                    self._finish(work, FinishReason.CANCELLED)
+                    self._drop(work)
+                    work.end(FinishReason.CANCELLED)
 
     def _admit(self, generation: Generation) -> None:
         request = generation.request
@@ -118,73 +191,149 @@ class EngineLoop:
             max_tokens=room if request.max_tokens is None else min(room, request.max_tokens),
         )
         seed = request.sampling.seed
-        self._work[id(sequence)] = _Work(
+        self._work[id(sequence)] = Work(
             generation=generation,
             sequence=sequence,
-            sampler=Sampler(request.sampling, seed=self._new_seed() if seed is None else seed),
+            sampler=Sampler(
+                request.sampling,
+                seed=self._new_seed() if seed is None else seed,
+                prompt=request.prompt_tokens,
+            ),
             detokenizer=Detokenizer(stop=request.stop),
+            vocabulary=self._backend,
+            constraint=request.constraint,
+            speculator=self._speculator(request.constraint is not None),
         )
         self._scheduler.add(sequence)
 
+    def _speculator(self, constrained: bool) -> Speculator | None:  # noqa: FBT001  # one caller
+        curve = self._scheduler.plan.curve
+        if constrained or self._settings.deterministic or not curve.seconds:
+            return None
+        return Speculator(curve)
+
+    # --- a step ---
+
     def _step(self, batch: Batch) -> None:
+        with self._wake:
+            self._prefilling = [
+                self._work[id(chunk.sequence)].generation
+                for chunk in batch.chunks
+                if not chunk.sequence.decoding
+            ]
+        started = time.perf_counter()
         try:
-            self._apply(batch.operations)
-            rows = self._backend.decode(batch.chunks)
+            rows = self._backend.decode(batch.chunks, num_rows=batch.num_rows)
         except NoRoomError as error:
             if not self._scheduler.relieve(batch):
                 self._fail_all(error)
+            return
+        except DecodeAbortedError:
+            for chunk in batch.chunks:
+                self._backend.truncate(chunk.seq_id, chunk.start)
             return
         except DecodeError as error:
             log.exception("a batch of %d chunks failed", len(batch.chunks))
             self._fail_all(error)
             return
+        self._note_time(batch, time.perf_counter() - started)
         self._scheduler.computed(batch)
-        for chunk, row in zip(batch.chunks, rows, strict=True):
-            work = self._work.get(id(chunk.sequence))
-            if row is not None and work is not None:
-                self._emit(work, row)
+        for chunk, chunk_rows in zip(batch.chunks, rows, strict=True):
+            if chunk_rows:
+                # Only where a draft is checked, more than one row is wanted.
+                self._take(chunk.sequence, chunk_rows, chunk.tokens[1 - len(chunk_rows) :])
 
-    def _apply(self, operations: list[CacheOperation]) -> None:
+    def _take(self, sequence: Sequence, rows: list[Row], following: list[int]) -> None:
+        work = self._work[id(sequence)]
+        draft = following if len(rows) > 1 else []
+        try:
+            reason = work.take(rows, draft)
+        except NothingAllowedError as error:
+            self._drop(work)
+            work.generation.channel.close(error)
+            return
+        if draft:
+            self._scheduler.rewind(sequence)
+        if reason is not None:
+            self._drop(work)
+
+    def _note_time(self, batch: Batch, seconds: float) -> None:
+        self.times.num_steps += 1
+        self.times.decode_s += seconds
+        num_tokens = batch.num_tokens
+        if batch.num_prefilled:
+            self._scheduler.plan.observe_prefill(num_tokens=num_tokens, seconds=seconds)
+            return
+        num_rows = max(num_tokens, batch.num_rows)
+        before = self._governor.num_threads
+        curve = self._calibration.curve(self._backend.max_threads)
+        self._governor.observe(num_rows=num_rows, seconds=seconds, expected_s=curve.cost(num_rows))
+        if self._governor.num_threads != before:
+            self._use_threads()
+
+    def _use_threads(self) -> None:
+        num_threads = self._governor.num_threads
+        self._backend.use_threads(num_threads)
+        self._scheduler.plan.curve = self._calibration.curve(num_threads)
+
+    # --- the cache ---
+
+    def _carry_out(self, operations: list[CacheOperation]) -> None:
         for operation in operations:
             if isinstance(operation, CopyPrefix):
                 self._backend.copy_prefix(operation.source_id, operation.seq_id, operation.length)
-            else:
+            elif isinstance(operation, Truncate):
                 self._backend.truncate(operation.seq_id, operation.length)
+            elif isinstance(operation, Save):
+                self._save(operation)
+            else:
+                self._restore(operation)
 
-    def _emit(self, work: _Work, row: npt.NDArray[np.float32]) -> None:
-        sequence, detokenizer = work.sequence, work.detokenizer
-        token = work.sampler.sample(row)
-        if sequence.num_cached_tokens is not None:
-            work.generation.num_cached_tokens = sequence.num_cached_tokens
-        if self._backend.is_end(token):
-            self._finish(work, FinishReason.STOP)
-            return
-        sequence.tokens.append(token)
-        text = detokenizer.push(self._backend.token_bytes(token))
-        if detokenizer.stopped:
-            self._finish(work, FinishReason.STOP, text=text, num_tokens=1)
-        elif sequence.num_generated_tokens >= sequence.max_tokens:
-            self._finish(work, FinishReason.LENGTH, text=text, num_tokens=1)
-        else:
-            work.generation.channel.put(TokenEvent(text))
+    def _save(self, save: Save) -> None:
+        if self._kv is not None:
+            data = self._backend.save(save.seq_id, start=save.start, end=len(save.tokens))
+            self._kv.keep(save.tokens, start=save.start, data=data)
 
-    def _finish(
-        self, work: _Work, reason: FinishReason, *, text: str = "", num_tokens: int = 0
-    ) -> None:
+    def _restore(self, restore: Restore) -> None:
+        """Bring back as much as there is; what is missing is computed again."""
+        assert self._kv is not None, "only what was stored is restored"
+        position = restore.start
+        for piece in self._kv.pieces(restore.sequence.tokens[: restore.end]):
+            if piece.end <= position:
+                continue
+            data = self._kv.load(piece.segment)
+            if data is None:
+                break
+            try:
+                self._backend.restore(restore.seq_id, data, start=position, end=piece.end)
+            except RestoreError as error:
+                log.warning("hibernated tokens cannot be used: %s", error)
+                break
+            position = piece.end
+        self._scheduler.restored(restore.sequence, position)
+
+    def _hibernate_one(self) -> bool:
+        save = self._scheduler.unsaved()
+        if save is None:
+            return False
+        self._save(save)
+        return True
+
+    # --- ends ---
+
+    def _drop(self, work: Work) -> None:
         del self._work[id(work.sequence)]
         self._scheduler.finish(work.sequence)
-        text += work.detokenizer.flush()
-        channel = work.generation.channel
-        channel.put(TokenEvent(text, num_tokens=num_tokens, finish_reason=reason))
-        channel.close()
 
-    def _fail_all(self, error: Exception) -> None:
-        """End every generation with `error` and start from an empty context."""
+    def _fail_all(self, error: Exception, *, clear: bool = True) -> None:
+        """End every generation with `error`; with `clear`, start from an empty context."""
         works, self._work = list(self._work.values()), {}
         with self._wake:
             waiting, self._inbox = list(self._inbox), deque()
-        self._scheduler.reset()
-        if not self._stopping:
+        for work in works:
+            self._scheduler.finish(work.sequence)
+        if clear:
+            self._scheduler.reset()
             self._backend.clear()
         for generation in [work.generation for work in works] + waiting:
             generation.channel.close(error)

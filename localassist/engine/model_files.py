@@ -5,6 +5,7 @@ Nothing here changes between calls but a cache of headers; any OS thread may cal
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -14,7 +15,12 @@ from typing import TYPE_CHECKING
 
 from localassist.engine.gguf import GgufHeader, read_header
 from localassist.engine.manifest import ManifestModel, Sampling, load_manifest
-from localassist.errors import BadRequestError, ModelFileError, ModelTooLargeError
+from localassist.errors import (
+    BadRequestError,
+    ContextOverflowError,
+    ModelFileError,
+    ModelTooLargeError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +33,12 @@ _OPENAI_NAME = re.compile(r"(ft:)?gpt-|chatgpt-|o\d", re.IGNORECASE)
 # Resident size of a 1117 MB Q4_K_M: 1748 MB, because llama.cpp repacks weights for the CPU.
 _RESIDENT_PER_FILE_BYTE = 1.6
 _WORKING_BYTES = 150_000_000
+
+DEFAULT_N_CTX = 8192
+
+_FINGERPRINT_HEAD_BYTES = 1 << 20
+_FINGERPRINT_SAMPLES = 64
+_FINGERPRINT_SAMPLE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,3 +343,39 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return []
+
+
+def context_size(header: GgufHeader, wanted: int | None) -> int:
+    """Tokens of context for a model: what the setting wants, else DEFAULT_N_CTX or the model's.
+
+    Raises:
+        ContextOverflowError: more is wanted than the model was trained for.
+    """
+    trained = header.context_length
+    if wanted is None:
+        return min(DEFAULT_N_CTX, trained)
+    if wanted > trained:
+        raise ContextOverflowError(
+            f"'{header.path.name}' was trained for {trained} tokens of context; the setting n_ctx "
+            f"is {wanted}.",
+            code="context_too_long",
+            param="n_ctx",
+            hint=f"Set it to {trained} or less: beyond that the model writes nonsense.",
+        )
+    return wanted
+
+
+def content_fingerprint(path: Path) -> str:
+    """Tells one file's content from another's: a digest of its size, header and samples.
+
+    Reading a gigabyte whole would take longer than loading it; of weights that differ, every
+    block of 64 kB differs.
+    """
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(_FINGERPRINT_HEAD_BYTES))
+        for sample in range(_FINGERPRINT_SAMPLES):
+            file.seek(size * sample // _FINGERPRINT_SAMPLES)
+            digest.update(file.read(_FINGERPRINT_SAMPLE_BYTES))
+    return digest.hexdigest()

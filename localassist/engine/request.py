@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from localassist.engine.chat_template import ChatMessage
+    from localassist.engine.constraint import Constraint, Grammar
 
 
 class FinishReason(str, enum.Enum):
@@ -24,13 +25,25 @@ class FinishReason(str, enum.Enum):
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How the next token is chosen. `temperature` 0 takes the likeliest; `top_k` 0 means all."""
+    """How the next token is chosen. `temperature` 0 takes the likeliest; `top_k` 0 means all.
+
+    `presence_penalty` and `frequency_penalty` count the answer's own tokens, as in OpenAI's API;
+    `repeat_penalty` counts those of the prompt as well, as in llama.cpp.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repeat_penalty: float = 1.0
     seed: int | None = None
+
+    @property
+    def penalises(self) -> bool:
+        """Whether any penalty has an effect."""
+        return bool(self.presence_penalty or self.frequency_penalty or self.repeat_penalty != 1.0)
 
 
 @dataclass(frozen=True)
@@ -42,12 +55,14 @@ class GenerationRequest:
         sampling: how to choose tokens.
         max_tokens: at most so many new tokens; None leaves it to the context.
         stop: texts that end the answer and are not part of it.
+        constraint: what the answer must look like; made by the engine's `constrain`.
     """
 
     prompt_tokens: Sequence[int]
     sampling: SamplingParams = field(default_factory=SamplingParams)
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +118,14 @@ class Engine(Protocol):
 
     def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
         """Tokens of a conversation, up to where the assistant's answer begins."""
+        ...
+
+    def constrain(self, grammar: Grammar) -> Constraint:
+        """A constraint for one generation.
+
+        Raises:
+            BadRequestError: code `invalid_grammar`, with what is wrong.
+        """
         ...
 
     def submit(self, request: GenerationRequest) -> Generation:

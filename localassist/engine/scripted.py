@@ -10,15 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from localassist._lazy import require
-from localassist.engine.backend import DecodeError, NoRoomError
+from localassist.engine.backend import (
+    DecodeAbortedError,
+    DecodeError,
+    NoRoomError,
+    RestoreError,
+)
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
-    import numpy as np
-    import numpy.typing as npt
-
+    from localassist.engine.backend import Data, Row
     from localassist.engine.scheduler import Chunk
 
 _BEGIN, _END = 256, 257
@@ -36,6 +39,9 @@ class ScriptedBackend:
 
     n_seq_max = 32
     n_batch = 512
+    n_vocab = _N_VOCAB
+    max_threads = 1
+    fingerprint = "scripted"
     chat_template = CHAT_TEMPLATE
     bos_text = eos_text = ""
     adds_bos = False
@@ -59,6 +65,7 @@ class ScriptedBackend:
         self._gate = gate
         self.n_ctx = n_ctx
         self.num_computed_tokens = 0
+        self._aborted = False
         self._cells: dict[int, list[int]] = {seq_id: [] for seq_id in range(self.n_seq_max)}
 
     # --- vocabulary ---
@@ -85,29 +92,62 @@ class ScriptedBackend:
 
     # --- context ---
 
-    def decode(self, chunks: Sequence[Chunk]) -> list[npt.NDArray[np.float32] | None]:
+    def decode(self, chunks: Sequence[Chunk], *, num_rows: int = 0) -> list[list[Row]]:  # noqa: ARG002  # a row costs nothing here
         """Append the chunks' tokens; the wanted rows point at the scripted answer's next byte."""
         if self._gate is not None:
             self._gate.acquire()
+        if self._aborted:
+            raise DecodeAbortedError("The step was given up.")
         used = sum(len(cells) for cells in self._cells.values())
         if used + sum(len(chunk.tokens) for chunk in chunks) > self.n_ctx:
             raise NoRoomError("The context is full.", code="context_full")
-        rows: list[npt.NDArray[np.float32] | None] = []
+        rows: list[list[Row]] = []
         for chunk in chunks:
             cells = self._cells[chunk.seq_id]
             if len(cells) != chunk.start:
                 raise DecodeError(f"{len(cells)} cells, but a chunk starts at {chunk.start}.")
             cells.extend(chunk.tokens)
             self.num_computed_tokens += len(chunk.tokens)
-            rows.append(self._row(cells) if chunk.wants_logits else None)
+            first = len(cells) - chunk.num_logits + 1
+            rows.append([self._row(cells[:end]) for end in range(first, len(cells) + 1)])
         return rows
 
-    def _row(self, cells: list[int]) -> npt.NDArray[np.float32]:
+    def abort(self) -> None:
+        """Have the running `decode`, or the next one, give up."""
+        self._aborted = True
+
+    def resume(self) -> None:
+        """Take `abort` back."""
+        self._aborted = False
+
+    def use_threads(self, num_threads: int) -> None:
+        """Nothing is computed with threads."""
+
+    def time_rows(self, num_rows: int) -> float | None:  # noqa: ARG002  # the protocol's
+        """There is nothing to be measured."""
+        return None
+
+    def save(self, seq_id: int, *, start: int, end: int) -> Data:
+        """The cells themselves."""
+        tokens = self._np.array([start, *self._cells[seq_id][start:end]], self._np.int32)
+        data: Data = tokens.view(self._np.uint8)
+        return data
+
+    def restore(self, seq_id: int, data: Data, *, start: int, end: int) -> None:
+        """Append saved cells."""
+        cells = self._cells[seq_id]
+        first, *tokens = data.view(self._np.int32).tolist()
+        wanted = tokens[start - first : end - first]
+        if len(cells) != start or len(wanted) != end - start:
+            raise RestoreError(f"{len(cells)} cells, but what is restored starts at {start}.")
+        cells.extend(wanted)
+
+    def _row(self, cells: list[int]) -> Row:
         turn = len(cells) - cells[::-1].index(_BEGIN)
         answered = bytes(cells[turn + len(_ANSWER) :])
         answer = self._reply(_last_user_turn(cells[: turn - 1])).encode()
         token = answer[len(answered)] if len(answered) < len(answer) else _END
-        row: npt.NDArray[np.float32] = self._np.zeros(_N_VOCAB, self._np.float32)
+        row: Row = self._np.zeros(_N_VOCAB, self._np.float32)
         row[token] = 100.0
         return row
 

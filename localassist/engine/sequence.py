@@ -29,15 +29,23 @@ class Sequence:
         num_computed_tokens: how many of `tokens` have their keys and values in the context.
         num_cached_tokens: how many of those were there already at the first admission.
         slot: where they are, while running.
+        queued_at: tokens of prompts that had been computed when it came.
+        last_served: number of the step that computed for it last.
+        was_preempted: its slot was taken from it once.
+        draft: tokens that may follow, to be checked in one step.
     """
 
     tokens: list[int]
     num_prompt_tokens: int
     max_tokens: int
     num_computed_tokens: int = 0
-    num_cached_tokens: int | None = None
+    num_cached_tokens: int = 0
     status: SequenceStatus = SequenceStatus.WAITING
     slot: Slot | None = field(default=None, repr=False)
+    queued_at: int = 0
+    last_served: int = 0
+    was_preempted: bool = False
+    draft: list[int] = field(default_factory=list)
 
     @property
     def num_generated_tokens(self) -> int:

@@ -9,7 +9,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from localassist.engine.chat_template import ChatTemplate
-from localassist.engine.loop import EngineLoop
+from localassist.engine.constraint import GrammarCompiler
+from localassist.engine.loop import EngineLoop, LoopSettings, LoopTimes
 from localassist.engine.request import Generation, SamplingParams
 from localassist.errors import BadRequestError, ContextOverflowError
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
     from localassist.engine.backend import Backend
     from localassist.engine.chat_template import ChatMessage
+    from localassist.engine.constraint import Constraint, Grammar
+    from localassist.engine.kv_store import KvStore
     from localassist.engine.request import GenerationRequest
+    from localassist.engine.scheduler import SchedulerStats
 
 log = logging.getLogger("localassist.engine")
 
@@ -39,7 +43,8 @@ class ThreadEngine:
         backend: Backend,
         *,
         name: str,
-        max_running: int = 8,
+        settings: LoopSettings | None = None,
+        kv: KvStore | None = None,
         sampling_defaults: SamplingParams | None = None,
         new_seed: Callable[[], int] = _new_seed,
     ) -> None:
@@ -48,7 +53,8 @@ class ThreadEngine:
         Args:
             backend: from now on the worker's own.
             name: the model, for people.
-            max_running: generations computed at once.
+            settings: how it computes.
+            kv: where idle conversations are hibernated; closed with the engine.
             sampling_defaults: for what a caller leaves open.
             new_seed: gives the seed of a generation that names none.
         """
@@ -58,7 +64,9 @@ class ThreadEngine:
         self._template = ChatTemplate(
             backend.chat_template, bos_text=backend.bos_text, eos_text=backend.eos_text
         )
-        self._loop = EngineLoop(backend, max_running=max_running, new_seed=new_seed)
+        self._kv = kv
+        self._grammars = GrammarCompiler(backend)
+        self._loop = EngineLoop(backend, new_seed=new_seed, settings=settings, kv=kv)
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL_S))
         self._worker = threading.Thread(target=self._work, name=f"engine-{name}", daemon=True)
         self._worker.start()
@@ -71,6 +79,20 @@ class ThreadEngine:
     def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
         """Tokens of a conversation, up to where the assistant's answer begins."""
         return self._template.encode(messages, self._backend)
+
+    def constrain(self, grammar: Grammar) -> Constraint:
+        """A constraint for one generation; see Engine."""
+        return self._grammars.compile(grammar)
+
+    @property
+    def stats(self) -> SchedulerStats:
+        """What is running and what waits, and for what."""
+        return self._loop.stats
+
+    @property
+    def times(self) -> LoopTimes:
+        """Where the worker's time went."""
+        return self._loop.times
 
     def submit(self, request: GenerationRequest) -> Generation:
         """Queue a generation and return at once; see Engine."""
@@ -104,3 +126,5 @@ class ThreadEngine:
                     return
         finally:
             self._backend.close()
+            if self._kv is not None:
+                self._kv.close()

@@ -69,6 +69,8 @@ Listed = BeforeValidator(_listed)
 Metadata = Annotated[dict[Annotated[Str, Len(0, 64)], Annotated[Str, Len(0, 512)]], Len(0, 16)]
 Temperature = Annotated[float, Interval(ge=0, le=2)]
 TopP = Annotated[float, Interval(ge=0, le=1)]
+Penalty = Annotated[float, Interval(ge=-2, le=2)]
+Seed = Annotated[int, Interval(ge=-(2**63), le=2**63 - 1)]
 TokenLimit = Annotated[int, Interval(ge=256)]
 Instructions = Annotated[Str, Len(0, MAX_TEXT_CHARS)]
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -336,4 +338,6 @@ class ChatCompletionParams(RequestOptions, total=False):
     max_tokens: Annotated[int, Interval(ge=1)] | None
     max_completion_tokens: Annotated[int, Interval(ge=1)] | None
     stop: StopTexts | None
-    seed: int | None
+    seed: Seed | None
+    presence_penalty: Penalty | None
+    frequency_penalty: Penalty | None

@@ -17,6 +17,7 @@ HEAVY = {"llama_cpp", "numpy", "faiss", "zmq", "torch", "sentence_transformers",
 HOMES = {
     "llama_cpp": {"engine/llama_backend.py"},
     "sqlite3": {f"store/{path.name}" for path in (PACKAGE / "store").glob("*.py")},
+    "llguidance": {"engine/constraint.py"},
     "httpx": set(),
     "openai": set(),
 }

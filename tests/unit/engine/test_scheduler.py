@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localassist.engine.chat_template import ChatMessage, ChatTemplate
-from localassist.engine.prefix_cache import CopyPrefix, PrefixCache
+from localassist.engine.prefix_cache import CopyPrefix, PrefixCache, Truncate
 from localassist.engine.scheduler import Scheduler
 from localassist.engine.scripted import ScriptedBackend
 from localassist.engine.sequence import Sequence, SequenceStatus
@@ -32,22 +32,26 @@ class Machine:
         return sequence
 
     def step(self):
+        for operation in self.scheduler.admit():
+            self.carry_out(operation)
         batch = self.scheduler.schedule()
-        for operation in batch.operations:
-            if isinstance(operation, CopyPrefix):
-                self.backend.copy_prefix(operation.source_id, operation.seq_id, operation.length)
-            else:
-                self.backend.truncate(operation.seq_id, operation.length)
-        self.largest_step = max(self.largest_step, sum(len(c.tokens) for c in batch.chunks))
+        self.largest_step = max(self.largest_step, batch.num_tokens)
         rows = self.backend.decode(batch.chunks)
         self.scheduler.computed(batch)
-        for chunk, row in zip(batch.chunks, rows, strict=True):
-            if row is not None:
+        for chunk, chunk_rows in zip(batch.chunks, rows, strict=True):
+            for row in chunk_rows:
                 token = int(row.argmax())
                 if self.backend.is_end(token):
                     self.scheduler.finish(chunk.sequence)
                 else:
                     chunk.sequence.tokens.append(token)
+
+    def carry_out(self, operation):
+        if isinstance(operation, CopyPrefix):
+            self.backend.copy_prefix(operation.source_id, operation.seq_id, operation.length)
+        else:
+            assert isinstance(operation, Truncate)
+            self.backend.truncate(operation.seq_id, operation.length)
 
     def run(self):
         for _ in range(100_000):
@@ -180,7 +184,7 @@ def test_a_finished_sequence_gives_its_slot_back_and_a_waiting_one_can_be_taken_
 
 
 def test_two_live_sequences_never_share_a_slot():
-    cache = PrefixCache(num_slots=2)
+    cache = PrefixCache(num_slots=2, n_ctx=100)
     a = Sequence(tokens=[1, 2, 3], num_prompt_tokens=3, max_tokens=5)
     b = Sequence(tokens=[1, 2, 3], num_prompt_tokens=3, max_tokens=5)
     c = Sequence(tokens=[1, 2, 3], num_prompt_tokens=3, max_tokens=5)

@@ -1,0 +1,115 @@
+"""Calibration: what a step costs here, measured once while nobody asks and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from localassist.engine.step_plan import MEASURED_ROWS, CostCurve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from localassist.engine.backend import Backend
+
+log = logging.getLogger("localassist.engine")
+
+# The least of so many times: what disturbs a measurement only ever adds to it.
+_REPEATS = 3
+
+
+class Calibration:
+    """Cost curves of one backend by number of threads. Owned by the engine's loop.
+
+    `measure` does one step at a time, so that whoever asks meanwhile waits for one step at most.
+    """
+
+    def __init__(self, backend: Backend, folder: Path | None) -> None:
+        """Read what was measured before.
+
+        Args:
+            backend: what is measured.
+            folder: where the curves of all models are kept; None keeps them to this process.
+        """
+        self._backend = backend
+        self._path = None if folder is None else folder / f"{_name(backend)}.json"
+        most = backend.max_threads
+        self._todo = [
+            (num_threads, num_rows)
+            for num_threads in sorted({most, max(1, most - 1)}, reverse=True)
+            for num_rows in MEASURED_ROWS
+            for _ in range(_REPEATS)
+        ][::-1]
+        self._seconds: dict[int, dict[int, float]] = {}
+        if self._load():
+            self._todo.clear()
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to be measured."""
+        return not self._todo
+
+    def curve(self, num_threads: int) -> CostCurve:
+        """The curve for so many threads, or for the number nearest to it."""
+        whole = {
+            known: seconds
+            for known, seconds in self._seconds.items()
+            if len(seconds) == len(MEASURED_ROWS)
+        }
+        if not whole:
+            return CostCurve()
+        nearest = min(whole, key=lambda known: abs(known - num_threads))
+        return CostCurve(whole[nearest])
+
+    def measure(self) -> None:
+        """Measure one step."""
+        num_threads, num_rows = self._todo[-1]
+        self._backend.use_threads(num_threads)
+        seconds = self._backend.time_rows(num_rows)
+        self._todo.pop()
+        if seconds is None:  # full of idle conversations; the next process may have room
+            self._todo.clear()
+            return
+        known = self._seconds.setdefault(num_threads, {})
+        known[num_rows] = min(seconds, known.get(num_rows, seconds))
+        if self.done:
+            self._store()
+
+    def _load(self) -> bool:
+        if self._path is None:
+            return False
+        try:
+            kept: dict[str, Any] = json.loads(self._path.read_text("utf-8"))
+            curves = {
+                int(threads): {int(rows): float(value) for rows, value in seconds.items()}
+                for threads, seconds in kept["seconds"].items()
+            }
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return False
+        rows = set(MEASURED_ROWS)
+        if kept.get("of") != self._backend.fingerprint or self._backend.max_threads not in curves:
+            return False
+        if any(set(seconds) != rows or min(seconds.values()) <= 0 for seconds in curves.values()):
+            return False
+        self._seconds = curves
+        return True
+
+    def _store(self) -> None:
+        if self._path is None:
+            return
+        text = json.dumps({"of": self._backend.fingerprint, "seconds": self._seconds})
+        part = self._path.with_suffix(f".{os.getpid()}.part")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(text, "utf-8")
+            part.replace(self._path)
+        except OSError as error:
+            log.warning("the speed of this machine cannot be noted down: %s", error)
+
+
+def _name(backend: Backend) -> str:
+    of = f"{backend.fingerprint}|{backend.max_threads}"
+    return hashlib.sha256(of.encode()).hexdigest()[:32]

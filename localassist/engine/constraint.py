@@ -1,0 +1,198 @@
+"""Constraint: what an answer must look like, enforced token by token through llguidance.
+
+A token is sampled first and checked then: asking about one token is a hundred times cheaper than
+asking about all of them, and the model is almost always right. Nothing is accepted unchecked.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from localassist._lazy import require
+from localassist.errors import BadRequestError, ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from localassist.engine.backend import Vocabulary
+
+MAX_GRAMMAR_CHARS = 500_000
+# Bounds the work of compiling: 10,000 strings of an enum are about 1 s, far more is an attack.
+_MAX_ITEMS = 2_000_000
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """A language that answers are to be in.
+
+    Attributes:
+        kind: how `source` is written; `gbnf` is llama.cpp's notation.
+        source: JSON text of a schema, a regular expression, or a grammar.
+        trigger: the grammar holds from behind this text on, and for everything if it is empty.
+    """
+
+    kind: Literal["json_schema", "regex", "lark", "gbnf"]
+    source: str
+    trigger: str = ""
+
+
+class GrammarCompiler:
+    """Makes constraints for one vocabulary. Safe to call from any OS thread."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._lock = threading.Lock()
+        self._tokenizer: Any = None
+
+    def compile(self, grammar: Grammar) -> Constraint:
+        """A constraint in its first state.
+
+        Raises:
+            BadRequestError: code `invalid_grammar`: it cannot be read, or uses what cannot be
+                enforced; nothing is ignored.
+        """
+        llguidance = require("llguidance", package="llguidance")
+        if len(grammar.source) > MAX_GRAMMAR_CHARS:
+            raise _invalid(
+                f"it has {len(grammar.source)} characters; at most {MAX_GRAMMAR_CHARS} are taken"
+            )
+        tokenizer = self._prepared(llguidance)
+        try:
+            text = _to_llguidance(llguidance, grammar)
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise _invalid(str(error)) from error
+        limits = llguidance.LLParserLimits(max_items_in_row=20_000)
+        matcher = llguidance.LLMatcher(tokenizer, text, log_level=0, limits=limits)
+        if matcher.is_error():
+            raise _invalid(matcher.get_error())
+        return Constraint(matcher, self._vocabulary, tokenizer, trigger=grammar.trigger)
+
+    def _prepared(self, llguidance: Any) -> Any:
+        """Llguidance's view of the vocabulary; takes about a second, once."""
+        with self._lock:
+            if self._tokenizer is None:
+                wrapper = llguidance.TokenizerWrapper(_Tokens(self._vocabulary))
+                self._tokenizer = llguidance.LLTokenizer(wrapper)
+            return self._tokenizer
+
+
+class Constraint:
+    """The state of one answer. Used by the engine's loop only, after it was made."""
+
+    def __init__(
+        self, matcher: Any, vocabulary: Vocabulary, tokenizer: Any, *, trigger: str
+    ) -> None:
+        self._matcher = matcher
+        self._vocabulary = vocabulary
+        self._tokenizer = tokenizer
+        self._trigger = trigger.encode()
+        self._tail = b""
+        self._active = not trigger
+
+    @property
+    def complete(self) -> bool:
+        """The answer is in the language and nothing can follow."""
+        return self._active and bool(self._matcher.is_stopped())
+
+    @property
+    def accepting(self) -> bool:
+        """The answer, as it stands, is in the language."""
+        return not self._active or bool(self._matcher.is_accepting())
+
+    def allows(self, token: int) -> bool:
+        """Whether the token may follow."""
+        if self._active:
+            if self._vocabulary.is_end(token):
+                return bool(self._matcher.is_accepting())
+            return bool(self._matcher.validate_tokens([token]) == 1)
+        behind = self._behind_trigger(token)
+        return not behind or self._begin(behind) is not None
+
+    def accept(self, token: int) -> None:
+        """The token, which `allows` has allowed, follows."""
+        if self._vocabulary.is_end(token):
+            return
+        if self._active:
+            if not self._matcher.consume_token(token):
+                raise ModelError(
+                    f"The constraint failed: {self._matcher.get_error()}", code="constraint_failed"
+                )
+            return
+        behind = self._behind_trigger(token)
+        if behind is None:
+            tail = self._tail + self._vocabulary.token_bytes(token)
+            self._tail = tail[-len(self._trigger) :]
+            return
+        self._active = True
+        for following in self._begin(behind) or []:
+            self._matcher.consume_token(following)
+
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Which tokens may follow, shape (n_vocab,)."""
+        np: Any = require("numpy", package="numpy")
+        size = self._vocabulary.n_vocab
+        if not self._active:
+            return np.fromiter((self.allows(t) for t in range(size)), np.bool_, size)  # type: ignore[no-any-return]  # numpy is imported late
+        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        allowed = np.unpackbits(bits, bitorder="little")[:size].astype(np.bool_)
+        if len(allowed) < size:
+            allowed = np.concatenate([allowed, np.zeros(size - len(allowed), np.bool_)])
+        return allowed  # type: ignore[no-any-return]  # numpy is imported late
+
+    def _behind_trigger(self, token: int) -> bytes | None:
+        """What of the token comes behind the trigger; None while it has not been written."""
+        text = self._tail + self._vocabulary.token_bytes(token)
+        at = text.find(self._trigger)
+        return None if at < 0 else text[at + len(self._trigger) :]
+
+    def _begin(self, text: bytes) -> list[int] | None:
+        """Tokens of `text` if the language can begin with it."""
+        tokens: list[int] = self._tokenizer.tokenize_bytes(text)
+        fits = self._matcher.validate_tokens(tokens) == len(tokens)
+        return tokens if fits else None
+
+
+class _Tokens:
+    """A vocabulary in the form that llguidance asks for."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        size = vocabulary.n_vocab
+        self.tokens = [vocabulary.token_bytes(token) for token in range(size)]
+        self.special_token_ids = [token for token, text in enumerate(self.tokens) if not text]
+        ends = [token for token in self.special_token_ids if vocabulary.is_end(token)]
+        self.eos_token_id = ends[0] if ends else size - 1
+        self.bos_token_id = None
+        # llguidance wants a name for what has no text.
+        for token in self.special_token_ids:
+            self.tokens[token] = b"\xff<%d>" % token
+
+    def __call__(self, text: bytes | str) -> list[int]:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "replace")
+        return self._vocabulary.tokenize(text, parse_special=False)
+
+
+def _to_llguidance(llguidance: Any, grammar: Grammar) -> str:
+    matcher = llguidance.LLMatcher
+    if grammar.kind == "json_schema":
+        text = matcher.grammar_from_json_schema(grammar.source)
+    elif grammar.kind == "regex":
+        text = matcher.grammar_from_regex(grammar.source)
+    elif grammar.kind == "gbnf":
+        text = matcher.grammar_from_lark(llguidance.gbnf_to_lark.any_to_lark(grammar.source))
+    else:
+        text = matcher.grammar_from_lark(grammar.source)
+    if problem := matcher.validate_grammar(text, None):
+        raise ValueError(problem)
+    return str(text)
+
+
+def _invalid(why: str) -> BadRequestError:
+    return BadRequestError(
+        f"Invalid grammar: {why.strip().splitlines()[0] if why.strip() else 'it cannot be read'}.",
+        code="invalid_grammar",
+    )

@@ -1,0 +1,65 @@
+"""Speculator: what may follow, looked up in the sequence's own tokens. Pure.
+
+A model that copies out of its prompt writes what stands there. Where the last tokens stood before,
+those behind them are checked in one step, which costs a few single ones and yields up to 32
+tokens. Where that was wrong it has cost those steps, so losses are kept small: see `draft`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from localassist.engine.step_plan import CostCurve
+
+NGRAM = 8  # tokens that must agree
+_SIZES = (15, 31)  # with the last token, the numbers of rows whose kernels are fast
+_LOSS = 0.01  # part of a sequence's steps that may be lost to wrong drafts
+_FIRST_LOSS = 5.0  # steps that may be lost before anything was gained
+
+
+class Speculator:
+    """Drafts for one sequence."""
+
+    def __init__(self, curve: CostCurve) -> None:
+        self._curve = curve
+        self._last_seen: dict[tuple[int, ...], int] = {}
+        self._num_indexed = 0
+        self._balance = _FIRST_LOSS
+        self._size = _SIZES[0]
+
+    def draft(self, tokens: Sequence[int]) -> list[int]:
+        """Tokens that may follow `tokens`; empty if nothing is known or it would not pay.
+
+        A draft is risked only while its loss is covered by what earlier ones gained, or by a
+        hundredth of what was written since.
+        """
+        self._balance += _LOSS
+        at = self._find(tokens)
+        if at is None or self._price(self._size) > self._balance:
+            return []
+        return list(tokens[at : at + self._size])
+
+    def checked(self, *, drafted: int, accepted: int) -> None:
+        """Of a draft, the first `accepted` tokens were right."""
+        # A step yields one token anyhow.
+        self._balance += accepted - self._price(drafted)
+        right = accepted == drafted
+        self._size = _SIZES[1] if right else _SIZES[0]
+
+    def _price(self, drafted: int) -> float:
+        """Single steps that the step of a draft costs beyond one."""
+        return self._curve.cost(drafted + 1) / self._curve.cost(1) - 1
+
+    def _find(self, tokens: Sequence[int]) -> int | None:
+        """Where the last NGRAM tokens stood before: the position behind them."""
+        end = len(tokens)
+        if end <= NGRAM:
+            return None
+        # The last n-gram itself is looked up before it is indexed.
+        for stop in range(max(self._num_indexed + 1, NGRAM), end):
+            self._last_seen[tuple(tokens[stop - NGRAM : stop])] = stop
+        self._num_indexed = end - 1
+        return self._last_seen.get(tuple(tokens[end - NGRAM : end]))

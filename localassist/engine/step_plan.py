@@ -1,0 +1,111 @@
+"""StepPlan: how many rows and how much prompt a step computes, from what rows cost here.
+
+On a CPU a step's time is no smooth function of its rows: some numbers of rows go through faster
+kernels than smaller ones do. So the costs are measured, and a group of rows may even be padded.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+# Rows whose cost is measured; between them it is interpolated.
+MEASURED_ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32)
+# Before anything was measured: every further row costs 0.6 of the first.
+_PRIOR_ROW = 0.6
+_PRIOR_SECONDS = 0.03
+
+# llama.cpp's attention reads the context once for 64 rows, and row by row for fewer: far into a
+# conversation, 32 rows take almost as long as 64. So steps with a prompt are whole tiles, unless
+# running answers would have to wait too long.
+TILE = 64
+_SIZES = (512, 384, 256, 192, 128, 64, 32, 16)
+# How long running answers are kept waiting by somebody else's prompt: what a step may take anyway,
+# and what it may take for the sake of a whole tile.
+BESIDE_ANSWERS_S = 0.15
+LONGEST_GAP_S = 0.32
+# How long new arrivals wait for the step of a prompt that is alone.
+ALONE_S = 0.5
+_FOLLOW = 0.4  # weight of the newest observation of a speed
+
+
+@dataclass(frozen=True)
+class CostCurve:
+    """Seconds of a step by its number of rows, on an otherwise idle machine.
+
+    Attributes:
+        seconds: by number of rows; empty before it was measured.
+    """
+
+    seconds: dict[int, float] = field(default_factory=dict)
+
+    def cost(self, num_rows: int) -> float:
+        """Seconds of a step of `num_rows`, at least 1; interpolated, or guessed if need be."""
+        known = sorted(self.seconds)
+        if not known:
+            return _PRIOR_SECONDS * (1 + _PRIOR_ROW * (num_rows - 1))
+        at = bisect_left(known, num_rows)
+        if at == len(known):
+            return self.seconds[known[-1]] * num_rows / known[-1]
+        high = known[at]
+        if high == num_rows or at == 0:
+            return self.seconds[high]
+        low = known[at - 1]
+        part = (num_rows - low) / (high - low)
+        return self.seconds[low] * (1 - part) + self.seconds[high] * part
+
+    def padded(self, num_rows: int) -> int:
+        """The number of rows, at least `num_rows`, whose step costs least."""
+        larger = [rows for rows in self.seconds if num_rows < rows <= 2 * num_rows]
+        best = min(larger, key=self.cost, default=num_rows)
+        return best if self.cost(best) < 0.97 * self.cost(num_rows) else num_rows
+
+    def group(self, num_rows: int) -> int:
+        """How many of `num_rows` answers to continue in a step, so that a token costs least.
+
+        Whoever was served least recently comes first, so over several steps everybody is served
+        alike, and the least cost of a token in one step is the least cost altogether.
+        """
+        sizes = range(1, num_rows + 1)
+        return min(sizes, key=lambda size: (round(self.cost(self.padded(size)) / size, 5), -size))
+
+
+class StepPlan:
+    """Sizes of steps. Owned by the scheduler; `observe_prefill` keeps the speeds up to date."""
+
+    def __init__(self, curve: CostCurve | None = None) -> None:
+        self.curve = curve or CostCurve()
+        # Tokens a second of steps of whole tiles, and of smaller ones.
+        self._tiled_rate: float | None = None
+        self._small_rate: float | None = None
+
+    def chunk(self, *, num_rows: int, limit: int) -> int:
+        """Tokens of prompt for a step that also continues `num_rows` answers; at most `limit`."""
+        most_s = BESIDE_ANSWERS_S if num_rows else ALONE_S
+        gap_s = LONGEST_GAP_S if num_rows else 2 * ALONE_S
+        total = next((size for size in _SIZES if self.seconds(size) <= most_s), 0)
+        if total < TILE:
+            total = next((size for size in _SIZES[-3:] if self.seconds(size) <= gap_s), _SIZES[-1])
+        return min(max(total - num_rows, 1), limit)
+
+    def seconds(self, num_tokens: int) -> float:
+        """How long a step of so many tokens, most of them of a prompt, will take."""
+        tiled, small = self._tiled_rate, self._small_rate
+        guess = 32 / self.curve.cost(32)
+        if num_tokens < TILE:
+            return num_tokens / (small or tiled or guess)
+        return num_tokens / (tiled or small or guess)
+
+    def observe_prefill(self, *, num_tokens: int, seconds: float) -> None:
+        """A step of so many tokens, most of them of a prompt, took so long."""
+        if num_tokens < _SIZES[-1] or seconds <= 0:
+            return
+        rate = num_tokens / seconds
+        if num_tokens < TILE:
+            self._small_rate = _followed(self._small_rate, rate)
+        else:
+            self._tiled_rate = _followed(self._tiled_rate, rate)
+
+
+def _followed(before: float | None, now: float) -> float:
+    return now if before is None else before + _FOLLOW * (now - before)

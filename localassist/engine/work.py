@@ -1,0 +1,126 @@
+"""Work: one generation while it is computed: from rows of logits to text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from localassist.engine.request import FinishReason, Generation, TokenEvent
+from localassist.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence as Rows
+
+    from localassist.engine.backend import Row, Vocabulary
+    from localassist.engine.constraint import Constraint
+    from localassist.engine.detokenizer import Detokenizer
+    from localassist.engine.sampler import Sampler
+    from localassist.engine.sequence import Sequence
+    from localassist.engine.speculator import Speculator
+
+# How many of the likeliest tokens are asked one by one before the whole vocabulary is.
+_ASKED = 64
+
+
+class NothingAllowedError(ModelError):
+    """The constraint admits no token at all here."""
+
+
+@dataclass(eq=False)
+class Work:
+    """A generation and what computing it needs. Owned by the engine's loop."""
+
+    generation: Generation
+    sequence: Sequence
+    sampler: Sampler
+    detokenizer: Detokenizer
+    vocabulary: Vocabulary
+    constraint: Constraint | None = None
+    speculator: Speculator | None = None
+
+    def take(self, rows: Rows[Row], draft: Rows[int]) -> FinishReason | None:
+        """Choose a token for each row, as long as the draft behind it was right.
+
+        Args:
+            rows: logits behind the last token and behind each token of the draft.
+            draft: tokens that were computed although nobody had chosen them yet.
+
+        Returns:
+            Why the answer has ended, or None.
+
+        Raises:
+            NothingAllowedError: see there.
+        """
+        texts: list[str] = []
+        reason: FinishReason | None = None
+        before = self.sequence.num_generated_tokens
+        for index, row in enumerate(rows):
+            reason = self._take_one(row, texts)
+            if reason is not None:
+                break
+            if index < len(draft) and self.sequence.tokens[-1] != draft[index]:
+                break
+        taken = self.sequence.num_generated_tokens - before
+        self._speculate(drafted=len(draft), accepted=taken - 1)
+        if reason is None:
+            self._tell("".join(texts), taken, None)
+        else:
+            self._tell("".join(texts) + self.detokenizer.flush(), taken, reason)
+            self.generation.channel.close()
+        return reason
+
+    def end(self, reason: FinishReason) -> None:
+        """End the answer as it stands."""
+        self._tell(self.detokenizer.flush(), 0, reason)
+        self.generation.channel.close()
+
+    def _tell(self, text: str, num_tokens: int, reason: FinishReason | None) -> None:
+        self.generation.num_cached_tokens = self.sequence.num_cached_tokens
+        self.generation.channel.put(TokenEvent(text, num_tokens=num_tokens, finish_reason=reason))
+
+    def _take_one(self, row: Row, texts: list[str]) -> FinishReason | None:
+        token = self._choose(row)
+        if self.vocabulary.is_end(token):
+            return FinishReason.STOP
+        self.sequence.tokens.append(token)
+        texts.append(self.detokenizer.push(self.vocabulary.token_bytes(token)))
+        if self.detokenizer.stopped:
+            return FinishReason.STOP
+        if self.constraint is not None and self.constraint.complete:
+            return FinishReason.STOP
+        if self.sequence.num_generated_tokens >= self.sequence.max_tokens:
+            return FinishReason.LENGTH
+        return None
+
+    def _choose(self, row: Row) -> int:
+        """A token that the constraint allows: almost always the one that was sampled."""
+        token = self.sampler.sample(row)
+        constraint = self.constraint
+        if constraint is None:
+            return token
+        if not constraint.allows(token):
+            token = self._choose_another(row, token, constraint)
+        constraint.accept(token)
+        return token
+
+    def _choose_another(self, row: Row, refused: int, constraint: Constraint) -> int:
+        if self.generation.request.sampling.temperature <= 0:
+            # The likeliest that is allowed; most often it is among the first.
+            for token in self.sampler.ranked(row, _ASKED):
+                if constraint.allows(token):
+                    self.sampler.replace(refused, token)
+                    return token
+        found = self.sampler.best_of(row, constraint.mask())
+        if found is None:
+            raise NothingAllowedError(
+                "Nothing that the constraint admits can follow.", code="constraint_failed"
+            )
+        self.sampler.replace(refused, found)
+        return found
+
+    def _speculate(self, *, drafted: int, accepted: int) -> None:
+        if self.speculator is None:
+            return
+        if drafted:
+            self.speculator.checked(drafted=drafted, accepted=max(0, accepted))
+        self.sequence.draft = self.speculator.draft(self.sequence.tokens)

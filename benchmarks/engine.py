@@ -1,261 +1,386 @@
-"""What of llama.cpp's speed reaches a caller, and what the cache of prefixes saves.
+"""What of llama.cpp's speed reaches a caller, and what the engine adds to it.
 
-The yardstick is a loop around llama_decode on the same tokens and number of threads, in a process
-of its own: within one process, libgomp stops spinning as soon as the teams of two computing threads
-exceed the cores, idle or not, and both would be measured at half their speed. Answers are greedy,
-hence the same each time.
+Every figure is a ratio to a yardstick that is measured in turn with it: a bare loop around
+llama_decode, llama-cpp-python's `Llama` under a lock, and llama-server, if the environment variable
+LLAMA_SERVER names one. `--only` picks questions by name.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
-import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import ROOT, Target, compare, model_facts, report
-from localassist import Client, Settings
-from localassist.engine.chat_template import ChatMessage
+from benchmarks.engine_sides import Side
+from benchmarks.harness import Target, compare, model_facts, report
+from localassist import Settings
 from localassist.engine.governor import usable_cores
+from localassist.engine.model_files import ModelFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator
 
 SMALL = ("smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct")
 DEFAULT = "qwen2.5-coder-1.5b-instruct"
-N_CTX = 4096
-ANSWER_TOKENS = 256  # the least that a run accepts as its limit
-ROUNDS = 5
-NUM_RUNS = 3
-AT_LEAST_BARE = Target(0.95, at_least=True)
-# About 500 tokens; longer than an answer, so that each round continues the last one's slot.
-STORY = (
-    "The harbour master kept a ledger of every ship that came in, and of some that did not. "
-    "On quiet evenings she read the names aloud, and the gulls on the sill seemed to listen. "
-) * 13
+N_CTX = 8192
+INSTRUCTIONS = (
+    "You are a patient tutor. Answer in the learner's own words, give one example from daily life, "
+    "and never use a term that you have not explained before. "
+) * 4
+TOPICS = (
+    "tides", "sourdough", "the French revolution", "compound interest", "chess openings",
+    "photosynthesis", "sonnets", "the immune system",
+)  # fmt: skip
+# A sentence of about 37 tokens; the number keeps the sentences apart.
+SENTENCE = (
+    "{}. The harbour master kept a ledger of every ship that came in, and of some that did not; "
+    "on quiet evenings she read their names aloud. "
+)
+TOKENS_A_SENTENCE = 35
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string"},
+        "steps": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "what": {"type": "string"},
+                    "level": {"enum": ["easy", "middle", "hard"]},
+                    "minutes": {"type": "integer"},
+                },
+                "required": ["what", "level", "minutes"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["title", "steps"],
+    "additionalProperties": False,
+}
 
 
-# --- the yardstick, in a child ---
+def chat(*turns: str, system: str = INSTRUCTIONS) -> str:
+    """A prompt in ChatML, which all listed models know."""
+    text = f"<|im_start|>system\n{system}<|im_end|>\n"
+    for index, turn in enumerate(turns):
+        text += f"<|im_start|>{('user', 'assistant')[index % 2]}\n{turn}<|im_end|>\n"
+    return text + "<|im_start|>assistant\n"
 
 
-def serve_bare(path: str, n_threads: int) -> None:
-    """A greedy loop around llama_decode: a prompt and a length come in, a speed goes out."""
-    import llama_cpp as llama
-    import numpy as np
-
-    params = llama.llama_model_default_params()
-    params.n_gpu_layers = 0
-    model = llama.llama_model_load_from_file(path.encode(), params)
-    settings = llama.llama_context_default_params()
-    settings.n_ctx = N_CTX
-    settings.n_threads = settings.n_threads_batch = n_threads
-    context = llama.llama_init_from_model(model, settings)
-    memory = llama.llama_get_memory(context)
-    n_vocab = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model))
-
-    def following(tokens: Any) -> int:
-        pointer = tokens.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
-        if llama.llama_decode(context, llama.llama_batch_get_one(pointer, len(tokens))):
-            raise RuntimeError("llama_decode failed")
-        logits = llama.llama_get_logits_ith(context, -1)
-        return int(np.ctypeslib.as_array(logits, (n_vocab,)).argmax())
-
-    one = np.zeros(1, np.int32)
-    for line in sys.stdin:
-        prompt, num_tokens = json.loads(line)
-        llama.llama_memory_clear(memory, True)  # noqa: FBT003
-        one[0] = following(np.array(prompt, np.int32))
-        started = time.perf_counter()
-        for _ in range(num_tokens - 1):
-            one[0] = following(one)
-        print((num_tokens - 1) / (time.perf_counter() - started), flush=True)
+def story(num_tokens: int, *, first: int = 0) -> str:
+    """About so many tokens; a different text for each `first`."""
+    count = num_tokens // TOKENS_A_SENTENCE
+    return "".join(SENTENCE.format(first + number) for number in range(count))
 
 
-class Bare:
-    """The child."""
-
-    def __init__(self, path: Path, *, n_threads: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.engine", "--bare", str(path), str(n_threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=ROOT,
-            text=True,
-        )
-
-    def tokens_per_s(self, prompt: Sequence[int], *, num_tokens: int) -> float:
-        """The speed from the first of `num_tokens` to the last."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps([prompt, num_tokens]), file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline())
-
-    def close(self) -> None:
-        """End it."""
-        self._process.communicate()
-
-
-# --- our side ---
-
-
-@dataclass(frozen=True)
-class Answer:
-    """How a streamed run went; times in seconds from the call."""
-
-    first_s: float
-    last_s: float
-    usage: Any
-
-    @property
-    def tokens_per_s(self) -> float:
-        """From the first token to the last."""
-        return float((self.usage.completion_tokens - 1) / (self.last_s - self.first_s))
-
-
-class Conversation:
-    """A thread, and an assistant that answers on it, greedily."""
-
-    def __init__(self, client: Client, model: str) -> None:
-        self._threads = client.beta.threads
-        self._assistant = client.beta.assistants.create(model=model, temperature=0)
-        self._thread = self._threads.create()
-
-    def ask(self, text: str) -> Answer:
-        """Say something, and follow the answer."""
-        self._threads.messages.create(self._thread.id, role="user", content=text)
-        times: list[float] = []
-        started = time.perf_counter()
-        run: Any = None
-        stream: Any = self._threads.runs.create(
-            self._thread.id,
-            assistant_id=self._assistant.id,
-            max_completion_tokens=ANSWER_TOKENS,
-            stream=True,
-        )
-        for event in stream:
-            if event.event == "thread.message.delta":
-                times.append(time.perf_counter() - started)
-            elif event.event.startswith("thread.run."):
-                run = event.data
-        assert run.status in ("completed", "incomplete"), run
-        return Answer(times[0], times[-1], run.usage)
+@contextmanager
+def busy_program() -> Iterator[None]:
+    """Another program that wants one core."""
+    spinner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.5)
+        yield
+    finally:
+        spinner.kill()
+        spinner.wait()
 
 
 class EngineBench:
-    """The figures of one model."""
+    """The questions, for one model."""
 
-    def __init__(self, client: Client, name: str, *, rounds: int) -> None:
-        self._client = client
-        self._name = name
+    def __init__(self, name: str, *, rounds: int) -> None:
+        settings = Settings.from_env()
+        self._path = ModelFiles(settings.models, default=None).resolve(name).path
         self._rounds = rounds
-        self._path = client._runtime.models.resolve(name).path
-        self._n_threads = client.settings.n_threads or usable_cores()
-        self._facts: dict[str, Any] = {
-            **model_facts(self._path),
-            "threads": self._n_threads,
-            "n_ctx": N_CTX,
-        }
+        self._n_threads = settings.n_threads or usable_cores()
         self._label = name.removesuffix("-instruct")
+        self._facts: dict[str, Any] = {**model_facts(self._path), "threads": self._n_threads}
+        self._round = 0
 
-    def _ask_anew(self, text: str) -> Answer:
-        return Conversation(self._client, self._name).ask(text)
+    # --- helpers ---
 
-    def _report(self, figure: str, values: Sequence[float], *, unit: str) -> None:
-        report(f"{self._label}: {figure}", values, unit=unit, **self._facts)
+    def _side(self, kind: str, **options: Any) -> Side:
+        options.setdefault("n_threads", self._n_threads)
+        return Side(kind, self._path, n_ctx=N_CTX, **options)
 
-    def decode(self) -> None:
-        """The streamed run beside the bare loop."""
-        question = f"{STORY}\nContinue this story at great length."
-        with self._client._runtime.engines.use(self._name) as engine:
-            prompt = engine.encode_chat([ChatMessage("user", question)])
-        usage = self._ask_anew(question).usage
-        assert usage.prompt_tokens == len(prompt), usage
-        bare = Bare(self._path, n_threads=self._n_threads)
-        compare(
-            f"{self._label}: decode",
-            ("run", lambda: self._ask_anew(question).tokens_per_s),
-            ("bare", lambda: bare.tokens_per_s(prompt, num_tokens=usage.completion_tokens)),
-            unit="tok/s",
-            repeat=self._rounds,
-            target=AT_LEAST_BARE,
-            prompt_tokens=len(prompt),
-            completion_tokens=usage.completion_tokens,
-            **self._facts,
-        )
+    def _report(self, figure: str, values: list[float], *, unit: str, **more: Any) -> None:
+        report(f"{self._label}: {figure}", values, unit=unit, **more, **self._facts)
+
+    def _compare(self, figure: str, a: Any, b: Any, **more: Any) -> None:
+        more.setdefault("repeat", self._rounds)
+        compare(f"{self._label}: {figure}", a, b, **more, **self._facts)
+
+    def _anew(self) -> str:
+        """Instructions that nobody has seen yet."""
+        self._round += 1
+        return f"Session {self._round}. {INSTRUCTIONS}"
+
+    def _chats(self, count: int) -> list[str]:
+        system = self._anew()
+        return [chat(f"Explain {topic} to me.", system=system) for topic in TOPICS[:count]]
+
+    # --- questions ---
+
+    def stream(self) -> None:
+        """One answer, beside the bare loop."""
+        ours, bare = self._side("ours", speculate=False), self._side("bare")
+        for temperature in (0.0, 0.8):
+            prompt = chat("Write a long letter about the sea.")
+            self._compare(
+                f"one stream, temperature {temperature:g}",
+                ("ours", lambda p=prompt, t=temperature: ours.ask(p, temperature=t).decode_per_s),
+                ("bare", lambda p=prompt: bare.ask(p).decode_per_s),
+                unit="tok/s",
+                target=Target(0.97, at_least=True),
+            )
+        self._report("Python's share of a step", [ours.do("share")], unit="", target=Target(0.02))
+        ours.close()
         bare.close()
 
-    def second_turn(self) -> None:
-        """How much of a conversation is computed again when it goes on."""
-        turns: tuple[list[Answer], list[Answer]] = ([], [])
-        for each in range(self._rounds):
-            conversation = Conversation(self._client, self._name)
-            # The number keeps the rounds from sharing their prefix.
-            turns[0].append(conversation.ask(f"{each}. {STORY}\nWho is this about? Be brief."))
-            turns[1].append(conversation.ask("And what did she read? Be brief."))
-        for number, answers in enumerate(turns, 1):
-            prompts = [answer.usage.prompt_tokens for answer in answers]
-            cached = [answer.usage.prompt_tokens_details.cached_tokens for answer in answers]
-            self._report(f"turn {number}, prompt", prompts, unit="tokens")
-            self._report(f"turn {number}, of it cached", cached, unit="tokens")
-            first_ms = [answer.first_s * 1000 for answer in answers]
-            self._report(f"turn {number}, first delta", first_ms, unit="ms")
+    def chats(self) -> None:
+        """Several at once, beside the peers."""
+        ours = self._side("ours")
+        self._against(ours, "lock")
+        if os.environ.get("LLAMA_SERVER"):
+            self._against(ours, "server")
+        else:
+            print("llama-server: not installed, skipped (LLAMA_SERVER names its program)")
+        ours.close()
 
-    def several_at_once(self) -> None:
-        """Runs together, beside as many one after the other."""
-        walls_s: dict[int, list[float]] = {NUM_RUNS: [], 1: []}
-        first_ms: dict[int, list[float]] = {NUM_RUNS: [], 1: []}
-        texts = [f"Write a long poem about the number {number}." for number in range(NUM_RUNS)]
+    def _against(self, ours: Side, kind: str) -> None:
+        peer = self._side(kind)
+        for count in (3, 8):
+            firsts: dict[str, list[float]] = {"ours": [], kind: []}
 
-        def tokens_per_s(at_once: int) -> float:
-            started = time.perf_counter()
-            with ThreadPoolExecutor(at_once) as pool:
-                answers = list(pool.map(self._ask_anew, texts))
-            walls_s[at_once].append(time.perf_counter() - started)
-            first_ms[at_once].append(sum(each.first_s for each in answers) / NUM_RUNS * 1000)
-            num_tokens: int = sum(each.usage.completion_tokens for each in answers)
-            return num_tokens / walls_s[at_once][-1]
+            def run(side: Side, count: int = count, firsts: Any = firsts) -> float:
+                answers = side.ask(*self._chats(count))
+                firsts[side.kind].append(answers.first_s)
+                return answers.tokens_per_s
 
-        compare(
-            f"{self._label}: {NUM_RUNS} runs",
-            ("at once", lambda: tokens_per_s(NUM_RUNS)),
-            ("in turn", lambda: tokens_per_s(1)),
+            self._compare(
+                f"{count} chats, total", ("ours", lambda: run(ours)), (kind, lambda: run(peer)),
+                unit="tok/s",
+            )  # fmt: skip
+            pairs = zip(firsts["ours"][1:], firsts[kind][1:], strict=True)
+            for who in firsts:
+                self._report(f"{count} chats, mean first token, {who}", firsts[who][1:], unit="s")
+            self._report(
+                f"{count} chats, mean first token, ours / {kind}", [a / b for a, b in pairs],
+                unit="ratio",
+            )  # fmt: skip
+        if kind == "lock":
+            with busy_program():
+                for count in (3, 8):
+                    self._compare(
+                        f"{count} chats beside a busy program, total",
+                        ("ours", lambda n=count: ours.ask(*self._chats(n)).tokens_per_s),
+                        (kind, lambda n=count: peer.ask(*self._chats(n)).tokens_per_s),
+                        unit="tok/s",
+                        target=Target(0.98 if count == 3 else 1.2, at_least=True),
+                    )
+        peer.close()
+
+    def history(self) -> None:
+        """A turn after 6,000 tokens: beside reading only its new words, and in a new process."""
+        with tempfile.TemporaryDirectory() as home:
+            ours, bare = self._side("ours", home=Path(home)), self._side("bare")
+            past = story(6000)
+            answer = ours.ask(chat(past), num_tokens=24)
+            read_s = answer.first_s
+            questions = [f"Which ship came in at number {number}?" for number in range(99)]
+            prompts = [chat(past, answer.texts[0], question) for question in questions]
+            cached = ours.ask(prompts[0], num_tokens=2).num_cached[0]
+            count = bare.do("new_tokens", prompt=prompts[0], count=32) and 32
+            nth = iter(prompts[1:])
+            again = iter(prompts[1:])
+            self._compare(
+                "turn after 6,000 tokens, first token",
+                ("ours", lambda: ours.ask(next(nth), num_tokens=2).first_s),
+                ("new words only", lambda: bare.do("new_tokens", prompt=next(again), count=count)),
+                unit="s",
+                target=Target(1.1),
+                cached=cached,
+            )
+            ours.close()
+            bare.close()
+            values = []
+            for prompt in prompts[-3:]:
+                ours = self._side("ours", home=Path(home))
+                values.append(ours.ask(prompt, num_tokens=2).first_s / read_s)
+                ours.close()
+        self._report(
+            "the same in a new process / reading it again", values, unit="ratio",
+            target=Target(0.02),
+        )  # fmt: skip
+
+    def constrained(self) -> None:
+        """An answer by a schema, beside a free one."""
+        ours = self._side("ours", speculate=False)
+        prompt = chat("Plan a museum day as JSON: a title, and steps with what, level, minutes.")
+        self._compare(
+            "decode, by a schema / free",
+            ("by a schema", lambda: ours.ask(prompt, schema=SCHEMA).decode_per_s),
+            ("free", lambda: ours.ask(prompt).decode_per_s),
             unit="tok/s",
-            repeat=max(3, self._rounds // 2),
-            **self._facts,
+            target=Target(0.97, at_least=True),
         )
-        for at_once, how in ((NUM_RUNS, "at once"), (1, "in turn")):
-            self._report(f"{NUM_RUNS} {how}, wall", walls_s[at_once][1:], unit="s")
-            self._report(f"{NUM_RUNS} {how}, mean first delta", first_ms[at_once][1:], unit="ms")
+        ours.close()
+
+    def busy(self) -> None:
+        """Beside a busy program: the governor against fixed numbers of threads."""
+        if self._n_threads == 1:
+            print("busy: one thread, nothing to choose; skipped")
+            return
+        ours = self._side("ours", speculate=False)
+        fixed = [self._side("bare", n_threads=count) for count in (1, self._n_threads)]
+        prompt = chat("Write a long letter about the mountains.")
+        with busy_program():
+            sides = [ours, *fixed]
+            figures: list[list[float]] = [[] for _ in sides]
+            for _ in range(self._rounds + 1):
+                for side, values in zip(sides, figures, strict=True):
+                    values.append(side.ask(prompt, num_tokens=256).decode_per_s)
+        names = ("governed", "1 thread", f"{self._n_threads} threads")
+        for name, values in zip(names, figures, strict=True):
+            self._report(f"beside a busy program, {name}", values[1:], unit="tok/s")
+        best = max(median(values[1:]) for values in figures[1:])
+        self._report(
+            "beside a busy program, governed / better fixed",
+            [value / best for value in figures[0][1:]],
+            unit="ratio",
+            target=Target(0.95, at_least=True),
+        )
+        for side in sides:
+            side.close()
+
+    def copying(self) -> None:
+        """Drafts out of the text so far, for what is copied and for anything else."""
+        on, off = self._side("ours"), self._side("ours", speculate=False)
+        passage = story(70, first=41)
+        copy = chat(f"{passage}\nRepeat this text exactly, and nothing else.", system="You copy.")
+        other = chat("Invent a fable about a fox and a clock.")
+        for figure, prompt, target in (("copying", copy, 1.8), ("anything else", other, 0.98)):
+            self._compare(
+                f"{figure}, with drafts / without",
+                ("with drafts", lambda p=prompt: on.ask(p, num_tokens=70).decode_per_s),
+                ("without", lambda p=prompt: off.ask(p, num_tokens=70).decode_per_s),
+                unit="tok/s",
+                target=Target(target, at_least=True),
+            )
+        on.close()
+        off.close()
+
+    def gaps(self) -> None:
+        """How long a running answer pauses while a prompt of 2,000 tokens is read."""
+        ours = self._side("ours", speculate=False)
+        values = []
+        for each in range(self._rounds):
+            # Given at once, the short one is read first.
+            answers = ours.ask(
+                chat(f"{each}. Write a long story about a lighthouse."),
+                chat(story(2000, first=1000 * each)),
+                num_tokens=120,
+            )
+            values.append(answers.longest_gap_s * 1000)
+        ours.close()
+        target = Target(350) if "0.5b" in self._label else None
+        self._report("longest gap while 2,000 tokens are read", values, unit="ms", target=target)
+
+    def turns(self) -> None:
+        """The second turn of four interleaved conversations, beside llama-server's own cache."""
+        kinds = ["ours", *(["server"] if os.environ.get("LLAMA_SERVER") else [])]
+        sides = [self._side(kind) for kind in kinds]
+        firsts: list[list[float]] = [[] for _ in sides]
+        for each in range(self._rounds):
+            pasts = [story(400, first=1000 * each + 100 * number) for number in range(4)]
+            for side, values in zip(sides, firsts, strict=True):
+                answers = [side.ask(chat(past), num_tokens=16).texts[0] for past in pasts]
+                for past, answer in zip(pasts, answers, strict=True):
+                    prompt = chat(past, answer, "And then?")
+                    values.append(side.ask(prompt, num_tokens=4).first_s)
+        for side, values in zip(sides, firsts, strict=True):
+            self._report(f"second of 4 interleaved, first token, {side.kind}", values, unit="s")
+            side.close()
+
+    def lock(self) -> None:
+        """Beside a busy Python thread of the caller's own program; with one thread of llama.cpp."""
+        ours = self._side("ours", n_threads=1, speculate=False)
+        prompt = chat("Write a long letter about the desert.")
+
+        def decode(*, busy: bool) -> float:
+            ours.do("busy", on=busy)
+            speed = ours.ask(prompt).decode_per_s
+            ours.do("busy", on=False)
+            return speed
+
+        self._compare(
+            "one thread, caller's Python busy / idle",
+            ("busy", lambda: decode(busy=True)),
+            ("idle", lambda: decode(busy=False)),
+            unit="tok/s",
+            target=Target(0.85, at_least=True),
+        )
+        ours.close()
+
+    def cancelling(self) -> None:
+        """From a cancellation to the end of the answer."""
+        ours = self._side("ours")
+        long, short = chat(story(4000)), chat("Count from 1 to 500, one number a line.")
+        for figure, prompt, after_s in (
+            ("cancel while decoding", short, 1.5),
+            ("cancel while 4,000 tokens are read", long, 1.0),
+        ):
+            values = []
+            for each in range(self._rounds):
+                wait_s = after_s + 0.07 * each
+                taken_s = ours.do("cancel", prompt=prompt, after_s=wait_s, num_tokens=300)
+                values.append(taken_s * 1000)
+            self._report(figure, values, unit="ms", target=Target(100))
+        ours.close()
+
+    def hibernation(self) -> None:
+        """Saving and restoring keys and values."""
+        ours = self._side("ours")
+        figures = [
+            ours.do("hibernate", prompt=chat(story(2000, first=1000 * each)))
+            for each in range(self._rounds)
+        ]
+        ours.close()
+        for name in ("save", "restore"):
+            values = [figure[f"{name}_s"] * 1000 for figure in figures]
+            target = Target(15) if "0.5b" in self._label else None
+            self._report(f"{name} 1,000 tokens", values, unit="ms", target=target)
+
+
+QUESTIONS: tuple[Callable[[EngineBench], None], ...] = (
+    EngineBench.stream, EngineBench.chats, EngineBench.history, EngineBench.constrained,
+    EngineBench.busy, EngineBench.copying, EngineBench.gaps, EngineBench.turns, EngineBench.lock,
+    EngineBench.cancelling, EngineBench.hibernation,
+)  # fmt: skip
 
 
 def main() -> None:
     """Measure."""
+    names = [question.__name__ for question in QUESTIONS]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--all", action="store_true", help="the default model as well")
     parser.add_argument("--models", nargs="+", help="these models instead")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--bare", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    if options.bare:
-        serve_bare(options.bare[0], int(options.bare[1]))
-        return
     for name in options.models or (*SMALL, *([DEFAULT] if options.all else [])):
-        with tempfile.TemporaryDirectory() as home:
-            settings = replace(Settings.from_env(), home=Path(home), n_ctx=N_CTX)
-            # A client for each model: two loaded ones would slow each other down.
-            with Client(settings=settings) as client:
-                bench = EngineBench(client, name, rounds=options.rounds)
-                bench.decode()
-                bench.second_turn()
-                bench.several_at_once()
+        bench = EngineBench(name, rounds=options.rounds)
+        for question in QUESTIONS:
+            if question.__name__ in options.only:
+                question(bench)
 
 
 if __name__ == "__main__":

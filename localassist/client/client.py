@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from localassist.engine.backend import Backend
+    from localassist.engine.request import EngineStats
 
 _ASYNC_CALLS = 8  # short operations at once; streams and waits take no OS thread
 
@@ -74,6 +75,13 @@ class _Face:
     def settings(self) -> Settings:
         """The settings in force."""
         return self._runtime.settings
+
+    def status(self) -> dict[str, EngineStats]:
+        """What is going on in this process, by the name of the loaded model.
+
+        `waiting_for` says why runs that are `in_progress` do not answer yet.
+        """
+        return self._runtime.engines.stats()
 
     def _close(self) -> None:
         if self._closed:

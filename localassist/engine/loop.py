@@ -14,9 +14,9 @@ from localassist.engine.calibration import Calibration
 from localassist.engine.detokenizer import Detokenizer
 from localassist.engine.governor import Governor
 from localassist.engine.prefix_cache import CopyPrefix, Restore, Save, Truncate
-from localassist.engine.request import FinishReason, Generation
+from localassist.engine.request import EngineStats, FinishReason, Generation
 from localassist.engine.sampler import Sampler
-from localassist.engine.scheduler import Batch, Scheduler, SchedulerStats
+from localassist.engine.scheduler import Batch, Scheduler
 from localassist.engine.sequence import Sequence
 from localassist.engine.speculator import Speculator
 from localassist.engine.work import NothingAllowedError, Work
@@ -40,11 +40,13 @@ class LoopSettings:
     Attributes:
         max_running: generations computed at once.
         deterministic: see the setting of that name.
+        speculate: look what may follow up in the text so far; see Speculator.
         calibration: folder of the cost curves; None keeps them to this process.
     """
 
     max_running: int = 8
     deterministic: bool = False
+    speculate: bool = True
     calibration: Path | None = None
 
 
@@ -120,7 +122,7 @@ class EngineLoop:
             self._wake.notify()
 
     @property
-    def stats(self) -> SchedulerStats:
+    def stats(self) -> EngineStats:
         """A picture of now; `waiting_for` says why generations wait."""
         return self._scheduler.stats
 
@@ -208,7 +210,8 @@ class EngineLoop:
 
     def _speculator(self, constrained: bool) -> Speculator | None:  # noqa: FBT001  # one caller
         curve = self._scheduler.plan.curve
-        if constrained or self._settings.deterministic or not curve.seconds:
+        settings = self._settings
+        if constrained or settings.deterministic or not settings.speculate or not curve.seconds:
             return None
         return Speculator(curve)
 
@@ -266,8 +269,8 @@ class EngineLoop:
             return
         num_rows = max(num_tokens, batch.num_rows)
         before = self._governor.num_threads
-        curve = self._calibration.curve(self._backend.max_threads)
-        self._governor.observe(num_rows=num_rows, seconds=seconds, expected_s=curve.cost(num_rows))
+        expected_s = self._quiet.cost(num_rows)
+        self._governor.observe(num_rows=num_rows, seconds=seconds, expected_s=expected_s)
         if self._governor.num_threads != before:
             self._use_threads()
 
@@ -275,6 +278,7 @@ class EngineLoop:
         num_threads = self._governor.num_threads
         self._backend.use_threads(num_threads)
         self._scheduler.plan.curve = self._calibration.curve(num_threads)
+        self._quiet = self._calibration.curve(self._backend.max_threads)
 
     # --- the cache ---
 
@@ -313,7 +317,7 @@ class EngineLoop:
         self._scheduler.restored(restore.sequence, position)
 
     def _hibernate_one(self) -> bool:
-        save = self._scheduler.unsaved()
+        save = self._scheduler.unsaved() if self._scheduler.has_unsaved else None
         if save is None:
             return False
         self._save(save)

@@ -11,7 +11,7 @@ from localassist.errors import ClosedError, ModelTooLargeError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from localassist.engine.request import Engine
+    from localassist.engine.request import Engine, EngineStats
 
 
 class EnginePool:
@@ -46,6 +46,12 @@ class EnginePool:
         finally:
             with self._lock:
                 self._users[key] -= 1
+
+    def stats(self) -> dict[str, EngineStats]:
+        """What is going on, by the name of the loaded model."""
+        with self._lock:
+            engines = list(self._engines.values())
+        return {engine.name: engine.stats for engine in engines}
 
     def close(self) -> None:
         """Close every engine; open generations end with ClosedError."""

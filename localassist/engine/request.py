@@ -105,11 +105,35 @@ class Generation:
         self._cancel(self)
 
 
+@dataclass(frozen=True)
+class EngineStats:
+    """What is going on in an engine.
+
+    Attributes:
+        running: generations that are computed.
+        waiting: generations that are not.
+        waiting_for: what the first of those waits for, or None.
+        cells_used: tokens in the context, of running and of idle conversations.
+        cells: tokens that it can hold.
+    """
+
+    running: int
+    waiting: int
+    waiting_for: str | None
+    cells_used: int
+    cells: int
+
+
 class Engine(Protocol):
     """What the layers above need of a loaded model."""
 
     name: str
     sampling_defaults: SamplingParams
+
+    @property
+    def stats(self) -> EngineStats:
+        """What is running and what waits, and for what."""
+        ...
 
     @property
     def n_ctx(self) -> int:

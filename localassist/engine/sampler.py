@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
     Logits = npt.NDArray[np.float32]
 
-# A token this many nats below the likeliest has a probability under e-20 of it: never sampled in
-# practice, and leaving it out keeps 150,000 others out of the sort.
-_NEGLIGIBLE_NATS = 20.0
-_FEW = 1024  # candidates that are sorted at once; almost always enough
+# Tokens of less than this part of the likeliest one's weight are looked at only if need be.
+_FEW_WEIGH = 1e-4
 _SEEDS = 1 << 64
 
 
@@ -38,6 +36,7 @@ class Sampler:
         self._params = params
         self._np: Any = require("numpy", package="numpy")
         self._random = self._np.random.Generator(self._np.random.PCG64(seed % _SEEDS))
+        self._next: float | None = None
         self._counts: Counter[int] = Counter()
         self._seen: set[int] = set(prompt) if params.repeat_penalty != 1.0 else set()
         self._penalises = params.penalises
@@ -81,36 +80,58 @@ class Sampler:
         params, np = self._params, self._np
         if params.temperature <= 0:
             return int(logits.argmax())
-        top = float(logits.max())
+        top = logits.max()
         if not np.isfinite(top):
             return int(logits.argmax())
-        candidates = np.flatnonzero(logits >= top - _NEGLIGIBLE_NATS * params.temperature)
-        values = logits[candidates].astype(np.float64)
-        weights = np.exp((values - top) / params.temperature)
+        weights = np.exp((logits - top) * np.float32(1 / params.temperature))
+        total = float(weights.sum())
+        # Of 150,000 tokens some hundred have nearly all the weight; the rest is seldom needed.
+        few = np.flatnonzero(weights >= _FEW_WEIGH)
         if params.top_k or params.top_p < 1 or params.min_p > 0:
-            candidates, weights = self._likeliest(candidates, weights)
-        cumulative = np.cumsum(weights)
-        draw = self._random.random() * cumulative[-1]
+            return self._draw(*self._likeliest(weights, few, total))
+        if self._peek() * total < weights[few].sum():
+            return self._draw(few, weights[few], total=total)
+        rest = np.flatnonzero(weights < _FEW_WEIGH)
+        order = np.concatenate([few, rest])
+        return self._draw(order, weights[order], total=total)
+
+    def _peek(self) -> float:
+        """The next random number; `_draw` uses it up."""
+        if self._next is None:
+            self._next = float(self._random.random())
+        return self._next
+
+    def _draw(self, candidates: Any, weights: Any, *, total: float | None = None) -> int:
+        """One of the candidates by its weight; without `total`, theirs is all there is."""
+        np = self._np
+        cumulative = np.cumsum(weights, dtype=np.float64)
+        total = float(cumulative[-1]) if total is None else total
+        draw = self._peek() * total
+        self._next = None
         at = int(np.searchsorted(cumulative, draw, side="right"))
         return int(candidates[min(at, len(candidates) - 1)])
 
-    def _likeliest(self, candidates: Any, weights: Any) -> tuple[Any, Any]:
-        """What top_k, then top_p, then min_p leave, best first."""
+    def _likeliest(self, weights: Any, few: Any, total: float) -> tuple[Any, Any]:
+        """Tokens that top_k, then top_p, then min_p leave, best first, and their weights."""
         params, np = self._params, self._np
-        total = float(weights.sum())
-        few = params.top_k or _FEW
-        if len(weights) > few:
-            part = np.argpartition(-weights, few)[:few]
-            enough = params.top_k or weights[part].sum() >= params.top_p * total
-            if enough:
-                candidates, weights = candidates[part], weights[part]
+        enough = len(few) >= params.top_k if params.top_k else True
+        if not params.top_k and params.top_p < 1:
+            enough = weights[few].sum() >= params.top_p * total
+        elif not params.top_k:
+            enough = params.min_p >= _FEW_WEIGH
+        candidates = few if enough else np.arange(len(weights))
+        weights = weights[candidates]
+        if params.top_k and len(candidates) > params.top_k:
+            part = np.argpartition(-weights, params.top_k)[: params.top_k]
+            candidates, weights = candidates[part], weights[part]
         order = np.argsort(-weights, kind="stable")
         candidates, weights = candidates[order], weights[order]
         if params.top_k:
             total = float(weights.sum())
         kept = len(weights)
         if params.top_p < 1:
-            kept = int(np.searchsorted(np.cumsum(weights), params.top_p * total)) + 1
+            cumulative = np.cumsum(weights, dtype=np.float64)
+            kept = int(np.searchsorted(cumulative, params.top_p * total)) + 1
         if params.min_p > 0:
             kept = min(kept, int((weights >= params.min_p * weights[0]).sum()))
         kept = max(1, min(kept, len(weights)))

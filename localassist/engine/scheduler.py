@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from localassist.engine.prefix_cache import CacheOperation, PrefixCache, Restore, Save, Stored
+from localassist.engine.request import EngineStats
 from localassist.engine.sequence import Sequence, SequenceStatus
 from localassist.engine.step_plan import StepPlan
 
@@ -60,17 +61,6 @@ class Batch:
     def num_tokens(self) -> int:
         """Tokens of all chunks."""
         return sum(len(chunk.tokens) for chunk in self.chunks)
-
-
-@dataclass(frozen=True)
-class SchedulerStats:
-    """What is going on: numbers of sequences and of cells."""
-
-    running: int
-    waiting: int
-    waiting_for: str | None
-    cells_used: int
-    cells: int
 
 
 class Scheduler:
@@ -127,9 +117,9 @@ class Scheduler:
         return [*self._running, *self._waiting]
 
     @property
-    def stats(self) -> SchedulerStats:
+    def stats(self) -> EngineStats:
         """A picture of now."""
-        return SchedulerStats(
+        return EngineStats(
             running=len(self._running),
             waiting=len(self._waiting),
             waiting_for=self._waiting_for if self._waiting else None,

@@ -7,13 +7,17 @@ kernels than smaller ones do. So the costs are measured, and a group of rows may
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Rows whose cost is measured; between them it is interpolated.
 MEASURED_ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32)
 # Before anything was measured: every further row costs 0.6 of the first.
 _PRIOR_ROW = 0.6
 _PRIOR_SECONDS = 0.03
+_PADDING_PAYS = 0.97  # a padded step must cost this part of the plain one
 
 # llama.cpp's attention reads the context once for 64 rows, and row by row for fewer: far into a
 # conversation, 32 rows take almost as long as 64. So steps with a prompt are whole tiles, unless
@@ -29,19 +33,22 @@ ALONE_S = 0.5
 _FOLLOW = 0.4  # weight of the newest observation of a speed
 
 
-@dataclass(frozen=True)
 class CostCurve:
-    """Seconds of a step by its number of rows, on an otherwise idle machine.
+    """Seconds of a step by its number of rows, on an otherwise idle machine. Does not change.
 
     Attributes:
         seconds: by number of rows; empty before it was measured.
     """
 
-    seconds: dict[int, float] = field(default_factory=dict)
+    def __init__(self, seconds: Mapping[int, float] | None = None) -> None:
+        self.seconds = dict(seconds or {})
+        self._known = sorted(self.seconds)
+        self._padded: dict[int, int] = {}
+        self._groups: dict[int, int] = {}
 
     def cost(self, num_rows: int) -> float:
         """Seconds of a step of `num_rows`, at least 1; interpolated, or guessed if need be."""
-        known = sorted(self.seconds)
+        known = self._known
         if not known:
             return _PRIOR_SECONDS * (1 + _PRIOR_ROW * (num_rows - 1))
         at = bisect_left(known, num_rows)
@@ -56,9 +63,12 @@ class CostCurve:
 
     def padded(self, num_rows: int) -> int:
         """The number of rows, at least `num_rows`, whose step costs least."""
-        larger = [rows for rows in self.seconds if num_rows < rows <= 2 * num_rows]
-        best = min(larger, key=self.cost, default=num_rows)
-        return best if self.cost(best) < 0.97 * self.cost(num_rows) else num_rows
+        if num_rows not in self._padded:
+            larger = [rows for rows in self._known if num_rows < rows <= 2 * num_rows]
+            best = min(larger, key=self.cost, default=num_rows)
+            pays = self.cost(best) < _PADDING_PAYS * self.cost(num_rows)
+            self._padded[num_rows] = best if pays else num_rows
+        return self._padded[num_rows]
 
     def group(self, num_rows: int) -> int:
         """How many of `num_rows` answers to continue in a step, so that a token costs least.
@@ -66,8 +76,11 @@ class CostCurve:
         Whoever was served least recently comes first, so over several steps everybody is served
         alike, and the least cost of a token in one step is the least cost altogether.
         """
-        sizes = range(1, num_rows + 1)
-        return min(sizes, key=lambda size: (round(self.cost(self.padded(size)) / size, 5), -size))
+        if num_rows not in self._groups:
+            sizes = range(num_rows, 0, -1)
+            costs = {size: self.cost(self.padded(size)) / size for size in sizes}
+            self._groups[num_rows] = min(costs, key=lambda size: costs[size])
+        return self._groups[num_rows]
 
 
 class StepPlan:

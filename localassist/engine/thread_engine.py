@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from localassist.engine.chat_template import ChatMessage
     from localassist.engine.constraint import Constraint, Grammar
     from localassist.engine.kv_store import KvStore
-    from localassist.engine.request import GenerationRequest
-    from localassist.engine.scheduler import SchedulerStats
+    from localassist.engine.request import EngineStats, GenerationRequest
 
 log = logging.getLogger("localassist.engine")
 
@@ -85,7 +84,7 @@ class ThreadEngine:
         return self._grammars.compile(grammar)
 
     @property
-    def stats(self) -> SchedulerStats:
+    def stats(self) -> EngineStats:
         """What is running and what waits, and for what."""
         return self._loop.stats
 

@@ -1,0 +1,430 @@
+"""What answers prompts in the engine's benchmarks: ours, and the peers, each in a child process.
+
+Apart, because within one process libgomp stops spinning as soon as the teams of two computing
+threads exceed the cores, idle or not, and both would be measured at half their speed. A child
+reads commands as JSON lines and prints one line for each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import http.client
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from benchmarks.harness import ROOT
+
+N_BATCH = 512
+SERVER_SLOTS = 8
+
+
+# --- the parent's view ---
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How prompts that were given at once went; seconds from the start."""
+
+    wall_s: float
+    firsts_s: list[float]
+    times_s: list[list[float]]
+    num_tokens: list[int]
+    num_cached: list[int]
+    texts: list[str]
+
+    @property
+    def tokens_per_s(self) -> float:
+        """All tokens over the time until the last one."""
+        return sum(self.num_tokens) / self.wall_s
+
+    @property
+    def decode_per_s(self) -> float:
+        """Of the first answer, from its first token to its last."""
+        times = self.times_s[0]
+        return (self.num_tokens[0] - 1) / (times[-1] - times[0])
+
+    @property
+    def first_s(self) -> float:
+        """Mean time to a first token."""
+        return sum(self.firsts_s) / len(self.firsts_s)
+
+    @property
+    def longest_gap_s(self) -> float:
+        """Of the first answer."""
+        times = self.times_s[0]
+        return max(b - a for a, b in itertools.pairwise(times))
+
+
+class Side:
+    """A child."""
+
+    def __init__(
+        self, kind: str, path: Path, *, n_threads: int, n_ctx: int = 8192, home: Path | None = None,
+        speculate: bool = True,
+    ) -> None:  # fmt: skip
+        self.kind = kind
+        self._own_home = None if home else tempfile.TemporaryDirectory()
+        home = home or Path(self._own_home.name if self._own_home else "")
+        options = {
+            "n_threads": n_threads,
+            "n_ctx": n_ctx,
+            "home": str(home),
+            "speculate": speculate,
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.engine_sides", kind, str(path), json.dumps(options)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            text=True,
+        )
+        self.do("ready")
+
+    def do(self, command: str, **arguments: Any) -> Any:
+        """Have the child do something."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps([command, arguments]), file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the child '{self.kind}' died at '{command}'")
+        return json.loads(line)
+
+    def ask(self, *prompts: str, num_tokens: int = 96, **arguments: Any) -> Answers:
+        """Give it the prompts at once."""
+        return Answers(**self.do("ask", prompts=prompts, num_tokens=num_tokens, **arguments))
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+        if self._own_home:
+            self._own_home.cleanup()
+
+
+# --- in the child ---
+
+
+class _Streaming:
+    """Asks several prompts in threads and notes when what came."""
+
+    def stream(self, prompt: str, **arguments: Any) -> Any:
+        """Yield (text, number of tokens, cached tokens)."""
+        raise NotImplementedError
+
+    def ask(self, prompts: list[str], **arguments: Any) -> dict[str, Any]:
+        results: list[Any] = [None] * len(prompts)
+        started = time.perf_counter()
+
+        def follow(index: int) -> None:
+            times, texts, count, cached = [], [], 0, 0
+            for text, num_tokens, num_cached in self.stream(prompts[index], **arguments):
+                times.append(time.perf_counter() - started)
+                texts.append(text)
+                count, cached = count + num_tokens, num_cached
+            results[index] = (times, count, cached, "".join(texts))
+
+        workers = [threading.Thread(target=follow, args=(i,)) for i in range(len(prompts))]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        wall_s = time.perf_counter() - started
+        times, counts, cached, texts = zip(*results, strict=True)
+        return {
+            "wall_s": wall_s, "firsts_s": [each[0] for each in times], "times_s": times,
+            "num_tokens": counts, "num_cached": cached, "texts": texts,
+        }  # fmt: skip
+
+
+class Ours(_Streaming):
+    """The engine of this project."""
+
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
+        from localassist import Settings
+        from localassist.api.runtime import Runtime
+
+        self._settings = Settings(
+            home=Path(options["home"]), model=path, n_ctx=options["n_ctx"],
+            n_threads=options["n_threads"],
+        )  # fmt: skip
+        self._runtime = Runtime(self._settings)
+        self._using = self._runtime.engines.use(path)
+        self._engine: Any = self._using.__enter__()
+        engine: Any = self._engine
+        loop = engine._loop
+        loop._settings = replace(loop._settings, speculate=options["speculate"])
+        while not loop._calibration.done:
+            time.sleep(0.05)
+        self._busy = False
+
+    @override
+    def stream(self, prompt: str, **arguments: Any) -> Any:
+        from localassist.engine.constraint import Grammar
+        from localassist.engine.request import GenerationRequest, SamplingParams
+
+        grammar = arguments.get("schema")
+        generation = self._engine.submit(
+            GenerationRequest(
+                prompt_tokens=self._engine._backend.tokenize(prompt, parse_special=True),
+                max_tokens=arguments["num_tokens"],
+                sampling=SamplingParams(temperature=arguments.get("temperature", 0.0), seed=1),
+                constraint=self._engine.constrain(Grammar("json_schema", json.dumps(grammar)))
+                if grammar
+                else None,
+            )
+        )
+        for event in generation:
+            yield event.text, event.num_tokens, generation.num_cached_tokens
+
+    def busy(self, on: bool) -> None:  # noqa: FBT001  # a command
+        """Keep one Python thread of this process busy."""
+        self._busy = on
+        if on:
+            threading.Thread(target=self._spin, daemon=True).start()
+
+    def _spin(self) -> None:
+        count = 0
+        while self._busy:
+            count += 1
+
+    def cancel(self, prompt: str, after_s: float, num_tokens: int) -> float:
+        """Seconds from a cancellation to the last event."""
+        from localassist.engine.request import FinishReason, GenerationRequest
+
+        tokens = self._engine._backend.tokenize(prompt, parse_special=True)
+        generation = self._engine.submit(
+            GenerationRequest(prompt_tokens=tokens, max_tokens=num_tokens)
+        )
+        time.sleep(after_s)
+        started = time.perf_counter()
+        generation.cancel()
+        last = [event.finish_reason for event in generation][-1]
+        seconds = time.perf_counter() - started
+        if last is not FinishReason.CANCELLED:
+            raise RuntimeError(f"it had ended already: {last}")
+        return seconds
+
+    def hibernate(self, prompt: str) -> dict[str, float]:
+        """Seconds for each 1,000 tokens: to save, and to read and restore, through the files."""
+        loop, backend = self._engine._loop, self._engine._backend
+        self.ask([prompt], num_tokens=1)
+        while self._engine.stats.running or loop._scheduler.has_unsaved:
+            time.sleep(0.01)
+        tokens = backend.tokenize(prompt, parse_special=True)[:-1]
+        slot = max(loop._scheduler._cache.slots, key=lambda slot: len(slot.tokens))
+        count = len(slot.tokens) // 512 * 512
+        started = time.perf_counter()
+        for start in range(0, count, 512):
+            backend.save(slot.seq_id, start=start, end=start + 512)
+        saved = time.perf_counter()
+        kv = self._engine._kv
+        while not all(segment.on_disk for segment in kv._by_name.values()):
+            time.sleep(0.01)
+        for segment in kv._by_name.values():
+            segment.data = None
+        free = next(each for each in loop._scheduler._cache.slots if not each.tokens)
+        restoring = time.perf_counter()
+        position = 0
+        for piece in kv.pieces(tokens):
+            data = kv.load(piece.segment)
+            backend.restore(free.seq_id, data, start=position, end=piece.end)
+            position = piece.end
+        restored = time.perf_counter()
+        backend.truncate(free.seq_id, 0)
+        return {
+            "save_s": (saved - started) * 1000 / count,
+            "restore_s": (restored - restoring) * 1000 / position,
+        }
+
+    def share(self) -> float:
+        """Part of the worker's time that is not llama.cpp's."""
+        times = self._engine.times
+        return float(1 - times.decode_s / times.busy_s)
+
+    def close(self) -> None:
+        self._using.__exit__(None, None, None)
+        self._runtime.close()
+
+
+class Bare:
+    """A greedy loop around llama_decode."""
+
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
+        import llama_cpp as llama
+        import numpy as np
+
+        self._llama, self._np = llama, np
+        params = llama.llama_model_default_params()
+        params.n_gpu_layers = 0
+        self._model = llama.llama_model_load_from_file(path.encode(), params)
+        settings = llama.llama_context_default_params()
+        settings.n_ctx, settings.n_batch = options["n_ctx"], N_BATCH
+        settings.n_ubatch = N_BATCH
+        settings.n_threads = settings.n_threads_batch = options["n_threads"]
+        self._context = llama.llama_init_from_model(self._model, settings)
+        self._memory = llama.llama_get_memory(self._context)
+        self._vocab = llama.llama_model_get_vocab(self._model)
+        self._n_vocab = llama.llama_vocab_n_tokens(self._vocab)
+
+    def _tokens(self, text: str) -> Any:
+        data = text.encode()
+        tokens = (ctypes.c_int32 * (len(data) + 8))()
+        count = self._llama.llama_tokenize(
+            self._vocab, data, len(data), tokens, len(tokens), False, True
+        )
+        return self._np.array(tokens[:count], self._np.int32)
+
+    def _following(self, tokens: Any) -> int:
+        for start in range(0, len(tokens), N_BATCH):
+            part = tokens[start : start + N_BATCH]
+            pointer = part.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+            batch = self._llama.llama_batch_get_one(pointer, len(part))
+            if self._llama.llama_decode(self._context, batch):
+                raise RuntimeError("llama_decode failed")
+        logits = self._llama.llama_get_logits_ith(self._context, -1)
+        return int(self._np.ctypeslib.as_array(logits, (self._n_vocab,)).argmax())
+
+    def ask(self, prompts: list[str], num_tokens: int, **_arguments: Any) -> dict[str, Any]:
+        tokens = self._tokens(prompts[0])
+        self._llama.llama_memory_clear(self._memory, True)
+        started = time.perf_counter()
+        one = self._np.zeros(1, self._np.int32)
+        one[0] = self._following(tokens)
+        times = [time.perf_counter() - started]
+        for _ in range(num_tokens - 1):
+            one[0] = self._following(one)
+            times.append(time.perf_counter() - started)
+        return {
+            "wall_s": times[-1], "firsts_s": times[:1], "times_s": [times],
+            "num_tokens": [num_tokens], "num_cached": [0], "texts": [""],
+        }  # fmt: skip
+
+    def new_tokens(self, prompt: str, count: int) -> float:
+        """Seconds to read the last `count` tokens of a prompt whose beginning is there."""
+        tokens = self._tokens(prompt)
+        position = self._llama.llama_memory_seq_pos_max(self._memory, 0) + 1
+        if position < len(tokens) - count:
+            self._llama.llama_memory_clear(self._memory, True)
+            self._following(tokens[:-count])
+        self._llama.llama_memory_seq_rm(self._memory, 0, len(tokens) - count, -1)
+        started = time.perf_counter()
+        self._following(tokens[-count:])
+        return time.perf_counter() - started
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Locked(_Streaming):
+    """llama-cpp-python's `Llama`, one request at a time."""
+
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
+        from llama_cpp import Llama
+
+        self._lock = threading.Lock()
+        self._llama = Llama(
+            path, n_ctx=options["n_ctx"], n_threads=options["n_threads"],
+            n_threads_batch=options["n_threads"], n_batch=N_BATCH, verbose=False,
+        )  # fmt: skip
+
+    @override
+    def stream(self, prompt: str, **arguments: Any) -> Any:
+        with self._lock:
+            chunks: Any = self._llama.create_completion(
+                self._llama.tokenize(prompt.encode(), add_bos=False, special=True),
+                max_tokens=arguments["num_tokens"],
+                temperature=arguments.get("temperature", 0.0),
+                stream=True,
+            )
+            for chunk in chunks:
+                # The last chunk says only why it ended.
+                yield chunk["choices"][0]["text"], int(not chunk["choices"][0]["finish_reason"]), 0
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Server(_Streaming):
+    """llama-server, whose program the environment variable LLAMA_SERVER names."""
+
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        threads = str(options["n_threads"])
+        self._process = subprocess.Popen(
+            [
+                os.environ["LLAMA_SERVER"], "-m", path, "-c", str(options["n_ctx"]),
+                "-np", str(SERVER_SLOTS), "-t", threads, "-tb", threads, "-b", str(N_BATCH),
+                "--host", "127.0.0.1", "--port", str(self._port),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while not self._healthy():
+            time.sleep(0.1)
+
+    def _healthy(self) -> bool:
+        try:
+            return self._request("GET", "/health", None).status == http.client.OK
+        except OSError:
+            return False
+
+    def _request(self, method: str, route: str, body: Any) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        connection.request(method, route, json.dumps(body), {"Content-Type": "application/json"})
+        return connection.getresponse()
+
+    @override
+    def stream(self, prompt: str, **arguments: Any) -> Any:
+        body = {
+            "prompt": prompt, "n_predict": arguments["num_tokens"], "stream": True,
+            "temperature": arguments.get("temperature", 0.0), "cache_prompt": True,
+        }  # fmt: skip
+        with self._request("POST", "/completion", body) as response:
+            for line in response:
+                if line.startswith(b"data: {"):
+                    event = json.loads(line[6:])
+                    if not event.get("stop"):
+                        yield event["content"], len(event.get("tokens") or [0]), 0
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+KINDS: dict[str, Any] = {"ours": Ours, "bare": Bare, "lock": Locked, "server": Server}
+
+
+def serve() -> None:
+    """Be the child."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("path")
+    parser.add_argument("options", type=json.loads)
+    given = parser.parse_args()
+    answers, sys.stdout = sys.stdout, sys.stderr
+    side = KINDS[given.kind](given.path, given.options)
+    for line in sys.stdin:
+        command, arguments = json.loads(line)
+        result = None if command == "ready" else getattr(side, command)(**arguments)
+        print(json.dumps(result), file=answers, flush=True)
+    side.close()
+
+
+if __name__ == "__main__":
+    serve()

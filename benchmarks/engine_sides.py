@@ -232,7 +232,7 @@ class Ours(_Streaming):
             backend.save(slot.seq_id, start=start, end=start + 512)
         saved = time.perf_counter()
         kv = self._engine._kv
-        while not all(segment.on_disk for segment in kv._by_name.values()):
+        while kv.num_pending:
             time.sleep(0.01)
         for segment in kv._by_name.values():
             segment.data = None

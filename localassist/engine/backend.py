@@ -100,7 +100,7 @@ class Backend(Vocabulary, Protocol):
         ...
 
     def time_rows(self, num_rows: int) -> float | None:
-        """Seconds of a step of `num_rows` tokens; None if the context has no room for it."""
+        """Seconds of a step of `num_rows` tokens; None without room for it, or if aborted."""
         ...
 
     def truncate(self, seq_id: int, length: int) -> None:

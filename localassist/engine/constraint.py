@@ -2,10 +2,14 @@
 
 A token is sampled first and checked then: asking about one token is a hundred times cheaper than
 asking about all of them, and the model is almost always right. Nothing is accepted unchecked.
+
+A grammar sees spellings, not what JSON reads: the same key twice, or with an escape in it, passes
+where the schema leaves room for other keys. Who needs more validates the finished text.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,13 +43,21 @@ class Grammar:
     trigger: str = ""
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """llguidance's tokenizer, and all tokens that end an answer."""
+
+    tokenizer: Any
+    ends: list[int]
+
+
 class GrammarCompiler:
     """Makes constraints for one vocabulary. Safe to call from any OS thread."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._lock = threading.Lock()
-        self._tokenizer: Any = None
+        self._tokenizer: _Prepared | None = None
 
     def compile(self, grammar: Grammar) -> Constraint:
         """A constraint in its first state.
@@ -62,20 +74,23 @@ class GrammarCompiler:
         tokenizer = self._prepared(llguidance)
         try:
             text = _to_llguidance(llguidance, grammar)
-        except (ValueError, RuntimeError, TypeError) as error:
+        except Exception as error:  # its converters raise bare ones for bad input
             raise _invalid(str(error)) from error
         limits = llguidance.LLParserLimits(max_items_in_row=20_000)
-        matcher = llguidance.LLMatcher(tokenizer, text, log_level=0, limits=limits)
+        matcher = llguidance.LLMatcher(tokenizer.tokenizer, text, log_level=0, limits=limits)
         if matcher.is_error():
             raise _invalid(matcher.get_error())
+        if not matcher.is_accepting() and not any(matcher.compute_bitmask()):
+            raise _invalid("no text at all is in its language")
         return Constraint(matcher, self._vocabulary, tokenizer, trigger=grammar.trigger)
 
-    def _prepared(self, llguidance: Any) -> Any:
+    def _prepared(self, llguidance: Any) -> _Prepared:
         """Llguidance's view of the vocabulary; takes about a second, once."""
         with self._lock:
             if self._tokenizer is None:
-                wrapper = llguidance.TokenizerWrapper(_Tokens(self._vocabulary))
-                self._tokenizer = llguidance.LLTokenizer(wrapper)
+                tokens = _Tokens(self._vocabulary)
+                tokenizer = llguidance.LLTokenizer(llguidance.TokenizerWrapper(tokens))
+                self._tokenizer = _Prepared(tokenizer, tokens.ends)
             return self._tokenizer
 
 
@@ -83,11 +98,12 @@ class Constraint:
     """The state of one answer. Used by the engine's loop only, after it was made."""
 
     def __init__(
-        self, matcher: Any, vocabulary: Vocabulary, tokenizer: Any, *, trigger: str
+        self, matcher: Any, vocabulary: Vocabulary, tokenizer: _Prepared, *, trigger: str
     ) -> None:
         self._matcher = matcher
         self._vocabulary = vocabulary
-        self._tokenizer = tokenizer
+        self._tokenizer = tokenizer.tokenizer
+        self._ends = tokenizer.ends
         self._trigger = trigger.encode()
         self._tail = b""
         self._active = not trigger
@@ -95,7 +111,7 @@ class Constraint:
     @property
     def complete(self) -> bool:
         """The answer is in the language and nothing can follow."""
-        return self._active and bool(self._matcher.is_stopped())
+        return self._active and bool(self._matcher.is_stopped() and self._matcher.is_accepting())
 
     @property
     def accepting(self) -> bool:
@@ -104,9 +120,9 @@ class Constraint:
 
     def allows(self, token: int) -> bool:
         """Whether the token may follow."""
+        if self._vocabulary.is_end(token):
+            return self.accepting
         if self._active:
-            if self._vocabulary.is_end(token):
-                return bool(self._matcher.is_accepting())
             return bool(self._matcher.validate_tokens([token]) == 1)
         behind = self._behind_trigger(token)
         return not behind or self._begin(behind) is not None
@@ -140,6 +156,8 @@ class Constraint:
         allowed = np.unpackbits(bits, bitorder="little")[:size].astype(np.bool_)
         if len(allowed) < size:
             allowed = np.concatenate([allowed, np.zeros(size - len(allowed), np.bool_)])
+        # llguidance knows one end; models have several.
+        allowed[self._ends] = self.accepting
         return allowed  # type: ignore[no-any-return]  # numpy is imported late
 
     def _behind_trigger(self, token: int) -> bytes | None:
@@ -162,9 +180,10 @@ class _Tokens:
         self._vocabulary = vocabulary
         size = vocabulary.n_vocab
         self.tokens = [vocabulary.token_bytes(token) for token in range(size)]
-        self.special_token_ids = [token for token, text in enumerate(self.tokens) if not text]
-        ends = [token for token in self.special_token_ids if vocabulary.is_end(token)]
-        self.eos_token_id = ends[0] if ends else size - 1
+        self.ends = [token for token in range(size) if vocabulary.is_end(token)]
+        special = {token for token, text in enumerate(self.tokens) if not text}
+        self.special_token_ids = sorted(special.union(self.ends))
+        self.eos_token_id = self.ends[0] if self.ends else size - 1
         self.bos_token_id = None
         # llguidance wants a name for what has no text.
         for token in self.special_token_ids:
@@ -179,16 +198,40 @@ class _Tokens:
 def _to_llguidance(llguidance: Any, grammar: Grammar) -> str:
     matcher = llguidance.LLMatcher
     if grammar.kind == "json_schema":
+        _refuse_leniency(json.loads(grammar.source))
         text = matcher.grammar_from_json_schema(grammar.source)
     elif grammar.kind == "regex":
         text = matcher.grammar_from_regex(grammar.source)
     elif grammar.kind == "gbnf":
         text = matcher.grammar_from_lark(llguidance.gbnf_to_lark.any_to_lark(grammar.source))
     else:
+        if grammar.source.lstrip().startswith("{") or f'"{_LENIENCY}"' in grammar.source:
+            raise ValueError("a grammar in Lark's notation is wanted")
         text = matcher.grammar_from_lark(grammar.source)
     if problem := matcher.validate_grammar(text, None):
         raise ValueError(problem)
     return str(text)
+
+
+_LENIENCY = "x-guidance"
+_OF_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_OF_DATA = ("enum", "const", "default", "examples")
+
+
+def _refuse_leniency(schema: Any) -> None:
+    """Refuse the key by which a schema asks llguidance to ignore its other keys."""
+    if isinstance(schema, list):
+        for each in schema:
+            _refuse_leniency(each)
+    if not isinstance(schema, dict):
+        return
+    if _LENIENCY in schema:
+        raise ValueError(f"the key '{_LENIENCY}' is not taken")
+    for key, value in schema.items():
+        if key in _OF_SCHEMAS and isinstance(value, dict):
+            _refuse_leniency(list(value.values()))
+        elif key not in _OF_DATA:
+            _refuse_leniency(value)
 
 
 def _invalid(why: str) -> BadRequestError:

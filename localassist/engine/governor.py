@@ -39,7 +39,7 @@ class Governor:
         self._before_trial = self._most
         self._pause = _FIRST_PAUSE
         self._left = _FIRST_PAUSE
-        self._down_next = True
+        self._down_step = 1
 
     def observe(self, *, num_rows: int, seconds: float, expected_s: float) -> None:
         """A step that only decoded took `seconds`, and on a quiet machine takes `expected_s`.
@@ -61,12 +61,12 @@ class Governor:
         mean = fmean(self._recent)
         if self._believed is None:
             self._believed = mean
-        if mean > _SLOWER * self._believed and self.num_threads > 1:
-            self._begin_trial(self.num_threads - 1)
+        slower = mean > _SLOWER * self._believed
+        suspicious = self._left <= 0 and mean > _SUSPICIOUS
+        if self.num_threads > 1 and (slower or (suspicious and self.num_threads == self._most)):
+            self._begin_trial(max(1, self.num_threads - self._down_step))
         elif self._left <= 0 and self.num_threads < self._most:
             self._begin_trial(self.num_threads + 1)
-        elif self._left <= 0 and mean > _SUSPICIOUS:
-            self._begin_trial(self.num_threads - 1)
         elif self._left <= 0:
             self._believed, self._left = mean, self._pause
 
@@ -77,10 +77,15 @@ class Governor:
     def _judge(self) -> None:
         assert self._trial is not None, "a trial is judged at its end"
         tried, before = fmean(self._trial[1:]), fmean(self._recent)
+        down = self.num_threads < self._before_trial
         if tried < _BETTER * before:
-            self._believed, self._pause = tried, _FIRST_PAUSE
+            self._believed, self._pause, self._down_step = tried, _FIRST_PAUSE, 1
+        elif down and self.num_threads > 1:
+            # Several cores may be taken: one thread fewer then still meets them.
+            self._down_step *= 2
+            self.num_threads, self._pause = self._before_trial, _FIRST_PAUSE
         else:
-            self.num_threads = self._before_trial
+            self.num_threads, self._down_step = self._before_trial, 1
             self._believed = before
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         self._trial, self._left = None, self._pause

@@ -294,7 +294,7 @@ class LlamaBackend:
         started = time.perf_counter()
         try:
             self._decode(num_rows)
-        except NoRoomError:
+        except (NoRoomError, DecodeAbortedError):
             return None
         seconds = time.perf_counter() - started
         self.truncate(self._scratch, 0)

@@ -226,7 +226,7 @@ class EngineLoop:
             ]
         started = time.perf_counter()
         try:
-            rows = self._backend.decode(batch.chunks, num_rows=batch.num_rows)
+            rows = self._decode(batch)
         except NoRoomError as error:
             if not self._scheduler.relieve(batch):
                 self._fail_all(error)
@@ -245,6 +245,14 @@ class EngineLoop:
             if chunk_rows:
                 # Only where a draft is checked, more than one row is wanted.
                 self._take(chunk.sequence, chunk_rows, chunk.tokens[1 - len(chunk_rows) :])
+
+    def _decode(self, batch: Batch) -> list[list[Row]]:
+        try:
+            return self._backend.decode(batch.chunks, num_rows=batch.num_rows)
+        finally:
+            # Who cancels from now on has nothing to abort.
+            with self._wake:
+                self._prefilling = []
 
     def _take(self, sequence: Sequence, rows: list[Row], following: list[int]) -> None:
         work = self._work[id(sequence)]
@@ -314,7 +322,9 @@ class EngineLoop:
                 log.warning("hibernated tokens cannot be used: %s", error)
                 break
             position = piece.end
-        self._scheduler.restored(restore.sequence, position)
+        kept = self._scheduler.restored(restore.sequence, position)
+        if kept < position:
+            self._backend.truncate(restore.seq_id, kept)
 
     def _hibernate_one(self) -> bool:
         save = self._scheduler.unsaved() if self._scheduler.has_unsaved else None

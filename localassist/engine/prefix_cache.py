@@ -185,14 +185,20 @@ class PrefixCache:
         self.slots = [Slot(slot.seq_id) for slot in self.slots]
         self.cells = Cells(self.cells.capacity)
 
-    def restored(self, sequence: Sequence, end: int) -> None:
-        """A Restore was carried out: the slot holds the sequence's first `end` tokens."""
+    def restored(self, sequence: Sequence, end: int) -> int:
+        """A Restore was carried out: the slot holds the sequence's first `end` tokens.
+
+        Returns:
+            How many of them may stay: whole blocks.
+        """
+        end = max(sequence.num_computed_tokens, self._whole(end))
         slot = sequence.slot
         assert slot is not None, "a running sequence has a slot"
         added = sequence.tokens[sequence.num_computed_tokens : end]
         self.append(slot, added)
         slot.num_saved = slot.num_exact = len(slot.tokens)
         sequence.num_computed_tokens = len(slot.tokens)
+        return end
 
     def append(self, slot: Slot, tokens: Tokens[int]) -> None:
         """The tokens were computed at the end of a running sequence's slot."""

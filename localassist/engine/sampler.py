@@ -37,6 +37,7 @@ class Sampler:
         self._np: Any = require("numpy", package="numpy")
         self._random = self._np.random.Generator(self._np.random.PCG64(seed % _SEEDS))
         self._next: float | None = None
+        self._is_news = False  # whether the last token had not been seen before
         self._counts: Counter[int] = Counter()
         self._seen: set[int] = set(prompt) if params.repeat_penalty != 1.0 else set()
         self._penalises = params.penalises
@@ -52,6 +53,7 @@ class Sampler:
         token = self._choose(logits)
         if self._penalises:
             self._counts[token] += 1
+            self._is_news = token not in self._seen
             self._seen.add(token)
         return token
 
@@ -60,11 +62,15 @@ class Sampler:
         if self._penalises:
             self._counts[token] -= 1
             self._counts[other] += 1
+            if self._is_news:
+                self._seen.discard(token)
             self._seen.add(other)
 
     def ranked(self, logits: Logits, count: int) -> Iterator[int]:
         """The `count` likeliest tokens, best first."""
         np = self._np
+        if self._penalises:
+            logits = self._penalised(logits)
         best = np.argpartition(-logits, min(count, len(logits) - 1))[:count]
         order = np.argsort(-logits[best], kind="stable")
         return (int(token) for token in best[order])
@@ -74,7 +80,10 @@ class Sampler:
         np = self._np
         if not allowed.any():
             return None
-        return self._choose(np.where(allowed, logits, np.float32("-inf")))
+        if self._penalises:
+            logits = self._penalised(logits)
+        token = self._choose(np.where(allowed, logits, np.float32("-inf")))
+        return token if allowed[token] else int(allowed.argmax())
 
     def _choose(self, logits: Logits) -> int:
         params, np = self._params, self._np

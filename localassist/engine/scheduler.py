@@ -103,7 +103,9 @@ class Scheduler:
         self._running: list[Sequence] = []
         self._operations: list[CacheOperation] = []
         self._num_prefilled = 0
-        self._num_steps = 0
+        self._num_served = 0
+        # What the context is believed to hold; the backend may know better.
+        self._capacity = n_ctx
         self._waiting_for: str | None = None
 
     @property
@@ -137,12 +139,15 @@ class Scheduler:
         if sequence.status is SequenceStatus.RUNNING:
             self._running.remove(sequence)
             self._cache.release(sequence)
+            self._capacity = self._n_ctx
         elif sequence.status is SequenceStatus.WAITING:
             self._waiting.remove(sequence)
         sequence.status = SequenceStatus.FINISHED
 
     def admit(self) -> list[CacheOperation]:
         """Let waiting sequences run where there is room, and make room for the next step."""
+        if not self._running:
+            self._capacity = self._n_ctx
         num_restored = self._admit() if self._waiting else 0
         self._make_room(num_restored)
         operations, self._operations = self._operations, []
@@ -151,14 +156,14 @@ class Scheduler:
         others = [each for each in operations if not isinstance(each, Restore)]
         return [*others, *(each for each in restores if each.sequence.slot is not None)]
 
-    def restored(self, sequence: Sequence, end: int) -> None:
-        """A Restore was carried out up to the token `end`."""
-        self._cache.restored(sequence, end)
+    def restored(self, sequence: Sequence, end: int) -> int:
+        """A Restore was carried out up to the token `end`; returns how many may stay."""
+        kept = self._cache.restored(sequence, end)
         self._note_cached(sequence)
+        return kept
 
     def schedule(self) -> Batch:
         """The next step; without chunks if there is nothing to compute."""
-        self._num_steps += 1
         decoding = [sequence for sequence in self._running if sequence.decoding]
         prefilling = [sequence for sequence in self._running if not sequence.decoding]
         if self._deterministic:
@@ -183,7 +188,9 @@ class Scheduler:
         for chunk in batch.chunks:
             sequence = chunk.sequence
             assert sequence.slot is not None, "a computed sequence has a slot"
-            sequence.last_served = self._num_steps
+            # A number of its own for each, so that those of one step take turns as well.
+            self._num_served += 1
+            sequence.last_served = self._num_served
             self._cache.append(sequence.slot, chunk.tokens)
             sequence.num_computed_tokens += len(chunk.tokens)
         self._num_prefilled += batch.num_prefilled
@@ -197,6 +204,9 @@ class Scheduler:
 
     def relieve(self, batch: Batch) -> bool:
         """The context had no room for `batch`: free some; False if nothing can be freed."""
+        # Believe it until a sequence ends: else what is pushed out would come back at once.
+        most = self._cache.cells.num_used + batch.num_tokens - 1
+        self._capacity = min(self._capacity, most)
         freed = self._cache.evict(num_tokens=batch.num_tokens)
         if not freed and len(self._running) > 1:
             freed = self._preempt(self._running[-1])
@@ -297,7 +307,7 @@ class Scheduler:
     def _has_room(self, newcomer: Sequence) -> bool:
         promised = sum(other.num_pending_tokens + _headroom(other) for other in self._running)
         needed = len(newcomer.tokens) - self._cache.running_prefix(newcomer) + _headroom(newcomer)
-        return self._cache.cells.num_pinned + promised + needed <= self._n_ctx
+        return self._cache.cells.num_pinned + promised + needed <= self._capacity
 
     def _make_room(self, num_restored: int) -> None:
         """Evict idle slots, then the youngest sequences, until this step's tokens fit."""
@@ -307,7 +317,7 @@ class Scheduler:
                 min(sequence.num_pending_tokens + len(sequence.draft), self._n_batch)
                 for sequence in self._running
             )
-            missing = cells.num_used + num_restored + min(pending, self._n_batch) - self._n_ctx
+            missing = cells.num_used + num_restored + min(pending, self._n_batch) - self._capacity
             if missing <= 0:
                 return
             freed = self._cache.evict(num_tokens=missing)

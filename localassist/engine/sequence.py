@@ -30,7 +30,7 @@ class Sequence:
         num_cached_tokens: how many of those were there already at the first admission.
         slot: where they are, while running.
         queued_at: tokens of prompts that had been computed when it came.
-        last_served: number of the step that computed for it last.
+        last_served: a count that grows with every sequence that a step computes for.
         was_preempted: its slot was taken from it once.
         draft: tokens that may follow, to be checked in one step.
     """

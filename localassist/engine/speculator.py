@@ -38,9 +38,8 @@ class Speculator:
         """
         self._balance += _LOSS
         at = self._find(tokens)
-        if at is None or self._price(self._size) > self._balance:
-            return []
-        return list(tokens[at : at + self._size])
+        draft = [] if at is None else list(tokens[at : at + self._size])
+        return draft if self._price(len(draft)) <= self._balance else []
 
     def checked(self, *, drafted: int, accepted: int) -> None:
         """Of a draft, the first `accepted` tokens were right."""

@@ -116,6 +116,10 @@ class StepPlan:
         rate = num_tokens / seconds
         if num_tokens < TILE:
             self._small_rate = _followed(self._small_rate, rate)
+            # Nothing says how fast whole tiles are while none is tried, but that they are not
+            # slower.
+            if self._tiled_rate is not None:
+                self._tiled_rate = max(self._tiled_rate, self._small_rate)
         else:
             self._tiled_rate = _followed(self._tiled_rate, rate)
 

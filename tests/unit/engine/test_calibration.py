@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from localassist.engine.calibration import Calibration
+from localassist.engine.step_plan import MEASURED_ROWS
+
+
+class FakeBackend:
+    """A backend whose every further row costs a hundredth of a second on one thread."""
+
+    def __init__(self, *, max_threads=2, fingerprint="a model", disturbed=(), room=32) -> None:
+        self.max_threads = max_threads
+        self.fingerprint = fingerprint
+        self.room = room
+        self.num_timed = 0
+        self._disturbed = set(disturbed)
+        self._num_threads = max_threads
+
+    def use_threads(self, num_threads):
+        self._num_threads = num_threads
+
+    def time_rows(self, num_rows):
+        self.num_timed += 1
+        if num_rows > self.room:
+            return None
+        return self.cost(num_rows, self._num_threads) + (self.num_timed in self._disturbed)
+
+    @staticmethod
+    def cost(num_rows, num_threads):
+        return 0.01 * num_rows / num_threads
+
+
+def measured(backend, folder):
+    """A calibration after all its leisure work."""
+    calibration = Calibration(backend, folder)
+    while not calibration.done:
+        calibration.measure()
+    return calibration
+
+
+def expected(num_threads):
+    costs = {rows: FakeBackend.cost(rows, num_threads) for rows in MEASURED_ROWS}
+    return pytest.approx(costs)
+
+
+def file_in(folder):
+    (path,) = folder.iterdir()
+    return path
+
+
+@pytest.mark.parametrize("max_threads", [1, 2, 8])
+def test_a_curve_is_measured_for_all_threads_and_for_one_less(tmp_path, max_threads):
+    calibration = measured(FakeBackend(max_threads=max_threads), tmp_path)
+    for num_threads in {max_threads, max(1, max_threads - 1)}:
+        assert calibration.curve(num_threads).seconds == expected(num_threads)
+
+
+def test_other_numbers_of_threads_get_the_nearest_curve():
+    calibration = measured(FakeBackend(max_threads=8), None)
+    assert calibration.curve(3).seconds == expected(7)
+    assert calibration.curve(20).seconds == expected(8)
+
+
+def test_what_disturbs_a_measurement_now_and_then_does_not_count():
+    backend = FakeBackend(disturbed=range(1, 1000, 4))
+    assert measured(backend, None).curve(2).seconds == expected(2)
+
+
+def test_one_step_is_measured_at_a_time():
+    backend = FakeBackend()
+    calibration = Calibration(backend, None)
+    for count in range(1, 10):
+        calibration.measure()
+        assert backend.num_timed == count
+
+
+def test_until_a_curve_is_whole_it_is_not_used():
+    calibration = Calibration(FakeBackend(), None)
+    while not calibration.curve(2).seconds:
+        assert not calibration.done
+        calibration.measure()
+    assert calibration.curve(2).seconds.keys() == set(MEASURED_ROWS)
+
+
+def test_what_was_measured_is_kept_and_used_again(tmp_path):
+    measured(FakeBackend(), tmp_path / "speed")
+
+    second = FakeBackend()
+    calibration = measured(second, tmp_path / "speed")
+
+    assert second.num_timed == 0
+    assert calibration.curve(2).seconds == expected(2)
+    assert calibration.curve(1).seconds == expected(1)
+
+
+def test_without_a_folder_nothing_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    measured(FakeBackend(), None)
+    again = FakeBackend()
+    measured(again, None)
+    assert again.num_timed > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "other", [{"fingerprint": "another model"}, {"max_threads": 4}, {"max_threads": 1}]
+)
+def test_another_model_or_number_of_threads_is_measured_for_itself(tmp_path, other):
+    measured(FakeBackend(), tmp_path)
+
+    second = FakeBackend(**other)
+    calibration = measured(second, tmp_path)
+
+    assert second.num_timed > 0
+    assert calibration.curve(second.max_threads).seconds == expected(second.max_threads)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def changed(**changes):
+    return lambda text: json.dumps({**json.loads(text), **changes})
+
+
+def with_curve(**seconds):
+    """The file, where the curve of two threads has other numbers."""
+
+    def damage(text):
+        kept = json.loads(text)
+        kept["seconds"]["2"].update(seconds)
+        return json.dumps(kept)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: "[1, 2]",
+        lambda text: "null",
+        lambda text: "{}",
+        lambda text: "\x00" * 100,
+        changed(of="another model"),
+        changed(seconds={}),
+        changed(seconds=[1, 2]),
+        changed(seconds={"2": {}}),
+        changed(seconds={"2": {"1": 0.5}}),
+        changed(seconds={"two": {"1": 0.5}}),
+        changed(seconds={"2": None}),
+        with_curve(**{"1": -1.0}),
+        with_curve(**{"16": 0.0}),
+        with_curve(**{"16": "fast"}),
+        with_curve(**{"16": None}),
+        with_curve(**{"5000": 1.0}),
+    ],
+)
+def test_a_damaged_file_is_ignored_and_written_anew(tmp_path, damage):
+    measured(FakeBackend(), tmp_path)
+    whole = file_in(tmp_path).read_text("utf-8")
+    file_in(tmp_path).write_text(damage(whole), "utf-8")
+
+    backend = FakeBackend()
+    calibration = measured(backend, tmp_path)
+
+    assert backend.num_timed > 0
+    assert calibration.curve(2).seconds == expected(2)
+    assert json.loads(file_in(tmp_path).read_text("utf-8")) == json.loads(whole)
+
+
+def test_bytes_that_are_no_text_are_ignored(tmp_path):
+    measured(FakeBackend(), tmp_path)
+    file_in(tmp_path).write_bytes(b"\xff\xfe\x00" * 50)
+    backend = FakeBackend()
+    measured(backend, tmp_path)
+    assert backend.num_timed > 0
+
+
+@pytest.mark.parametrize("room", [0, 1, 31])
+def test_without_room_in_the_context_measuring_is_left_to_the_next_process(tmp_path, room):
+    calibration = measured(FakeBackend(room=room), tmp_path)
+    assert calibration.curve(2).seconds == {}
+
+    second = FakeBackend()
+    assert not Calibration(second, tmp_path).done
+    assert measured(second, tmp_path).curve(2).seconds == expected(2)
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_measuring(tmp_path):
+    blocked = tmp_path / "speed"
+    blocked.write_text("a file where the folder should be")
+    assert measured(FakeBackend(), blocked).curve(2).seconds == expected(2)
+    assert blocked.read_text() == "a file where the folder should be"

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import os
+from statistics import mode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localassist.engine import governor as module
+from localassist.engine.governor import Governor, usable_cores
+
+
+class Cores:
+    """A machine whose threads wait for one another: one that shares its core delays them all."""
+
+    def __init__(self, num_cores: int) -> None:
+        self.num_cores = num_cores
+        self.others = 0
+
+    def seconds(self, num_threads: int) -> float:
+        shared = num_threads + self.others > self.num_cores
+        return (2.2 if shared else 1.0) / num_threads
+
+    def run(self, governor: Governor, *, steps: int) -> list[int]:
+        """Decode; the numbers of threads that the steps were computed with."""
+        used = []
+        for _ in range(steps):
+            used.append(governor.num_threads)
+            governor.observe(
+                num_rows=1,
+                seconds=self.seconds(governor.num_threads),
+                expected_s=1 / self.num_cores,
+            )
+        return used
+
+    def settle(self, governor: Governor, *, steps: int) -> int:
+        """Decode; the number of threads that most of the last steps were computed with."""
+        return mode(self.run(governor, steps=steps)[-100:])
+
+
+def test_a_quiet_machine_keeps_all_its_threads():
+    assert set(Cores(4).run(Governor(4), steps=2000)) == {4}
+
+
+@pytest.mark.parametrize(("cores", "others"), [(2, 1), (4, 1), (8, 1), (8, 2)])
+def test_a_busy_machine_leaves_the_others_their_cores(cores, others):
+    machine, governor = Cores(cores), Governor(cores)
+    machine.run(governor, steps=100)
+    machine.others = others
+
+    assert machine.settle(governor, steps=400) == cores - others
+
+
+@pytest.mark.parametrize("cores", [2, 4, 8])
+def test_a_machine_that_was_busy_from_the_beginning_is_found_out(cores):
+    machine, governor = Cores(cores), Governor(cores)
+    machine.others = 1
+    assert machine.settle(governor, steps=250) == cores - 1
+
+
+@pytest.mark.parametrize("cores", [2, 4])
+def test_the_threads_come_back_when_the_machine_is_quiet_again(cores):
+    machine, governor = Cores(cores), Governor(cores)
+    machine.others = 1
+    machine.run(governor, steps=1500)
+    machine.others = 0
+    assert machine.settle(governor, steps=1000) == cores
+
+
+def test_trials_on_a_busy_machine_become_rare():
+    machine, governor = Cores(4), Governor(4)
+    machine.others = 1
+    machine.run(governor, steps=1500)
+    used = machine.run(governor, steps=1000)
+    assert 0 < used.count(4) <= 25
+
+
+@pytest.mark.parametrize("slow", [1, 2])
+def test_a_few_slow_steps_change_the_threads_for_a_moment_at_most(slow):
+    machine, governor = Cores(2), Governor(2)
+    machine.run(governor, steps=100)
+    machine.others = 1
+    machine.run(governor, steps=slow)
+    machine.others = 0
+    assert machine.settle(governor, steps=150) == 2
+
+
+def test_steps_of_different_numbers_of_rows_are_compared_by_what_they_should_take():
+    governor = Governor(4)
+    for rows in [1, 8, 1, 8, 2, 16, 1] * 50:
+        governor.observe(num_rows=rows, seconds=0.01 * rows, expected_s=0.01 * rows)
+        assert governor.num_threads == 4
+
+
+@pytest.mark.parametrize(("num_rows", "expected_s"), [(0, 1.0), (1, 0.0), (1, -1.0)])
+def test_steps_that_say_nothing_are_ignored(num_rows, expected_s):
+    governor = Governor(2)
+    for _ in range(50):
+        governor.observe(num_rows=1, seconds=1.0, expected_s=1.0)
+    for _ in range(50):
+        governor.observe(num_rows=num_rows, seconds=100.0, expected_s=expected_s)
+    assert governor.num_threads == 2
+
+
+@given(st.integers(-1, 6), st.lists(st.floats(0, 50), max_size=300))
+def test_there_is_always_a_thread_and_never_more_than_allowed(most, times):
+    governor = Governor(most)
+    for seconds in times:
+        governor.observe(num_rows=1, seconds=seconds, expected_s=1.0)
+        assert 1 <= governor.num_threads <= max(1, most)
+
+
+# --- cores ---
+
+
+@pytest.fixture
+def system(tmp_path, monkeypatch):
+    """A machine of 4 cores with two threads each, described by files in a folder."""
+    for cpu in range(8):
+        file = tmp_path / f"cpu{cpu}" / "topology" / "thread_siblings_list"
+        file.parent.mkdir(parents=True)
+        file.write_text(f"{cpu % 4},{cpu % 4 + 4}\n")
+    monkeypatch.setattr(module, "_TOPOLOGY", tmp_path)
+    monkeypatch.setattr(module, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    (tmp_path / "cgroup" / "cpu").mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("allowed", "cores"), [(range(8), 4), ({0, 4}, 1), ({0, 1}, 2), ({0, 1, 5}, 2), ({3}, 1)]
+)
+def test_two_threads_of_a_core_count_once(system, monkeypatch, allowed, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(allowed), raising=False)
+    assert usable_cores() == cores
+
+
+def test_without_a_topology_every_cpu_is_a_core(system, monkeypatch):
+    monkeypatch.setattr(module, "_TOPOLOGY", system / "nothing")
+    assert usable_cores() == 8
+
+
+@pytest.mark.parametrize(("count", "cores"), [(8, 4), (1, 1), (None, 1)])
+def test_where_affinity_is_unknown_half_the_cpus_are_cores(system, monkeypatch, count, cores):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    assert usable_cores() == cores
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "max 100000\n"}, 4),
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": "250000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "6400000 100000\n"}, 4),
+        ({"cpu.max": "100000 0\n"}, 4),
+        ({"cpu.max": "what is this\n"}, 4),
+        ({"cpu.max": ""}, 4),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "300000\n"}, 4),
+    ],
+)
+def test_a_limit_of_the_control_group_counts_as_so_many_cores(system, files, cores):
+    for name, text in files.items():
+        (system / "cgroup" / name).write_text(text)
+    assert usable_cores() == cores

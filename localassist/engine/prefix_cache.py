@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MIN_COPY_TOKENS = 16  # below that, copying costs more than it saves
 MIN_RESTORE_TOKENS = 32
 # A sequence waits for a prefix that another one is just computing if it saves this much.
-MIN_AWAITED_TOKENS = 64
+MIN_AWAITED_TOKENS = 16
 # Bounds how long a save keeps running answers waiting: about 5 ms.
 MAX_SAVED_TOKENS = 512
 MIN_SAVED_TOKENS = 16

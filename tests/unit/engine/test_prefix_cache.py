@@ -169,7 +169,7 @@ def test_an_empty_slot_is_taken_before_any_conversation_is_given_up():
 
 @pytest.mark.parametrize(
     ("computed", "common", "waits"),
-    [(0, 200, True), (136, 200, True), (137, 200, False), (0, 64, True), (0, 63, False)],
+    [(0, 200, True), (184, 200, True), (185, 200, False), (0, 16, True), (0, 15, False)],
 )
 def test_a_sequence_waits_for_what_another_one_is_just_computing(computed, common, waits):
     context = Context()

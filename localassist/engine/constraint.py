@@ -3,8 +3,8 @@
 A token is sampled first and checked then: asking about one token is a hundred times cheaper than
 asking about all of them, and the model is almost always right. Nothing is accepted unchecked.
 
-A grammar sees spellings, not what JSON reads: the same key twice, or with an escape in it, passes
-where the schema leaves room for other keys. Who needs more validates the finished text.
+A grammar does not remember: the same key twice passes where the schema leaves room for other keys.
+Who needs more validates the finished text.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from localassist._lazy import require
@@ -92,6 +93,37 @@ class GrammarCompiler:
                 tokenizer = llguidance.LLTokenizer(llguidance.TokenizerWrapper(tokens))
                 self._tokenizer = _Prepared(tokenizer, tokens.ends)
             return self._tokenizer
+
+
+class _Bytes:
+    """A vocabulary of single bytes, for checking schemas without a model."""
+
+    n_vocab = 257
+    chat_template = bos_text = eos_text = ""
+    adds_bos = False
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:  # noqa: ARG002  # the protocol's
+        return list(text.encode())
+
+    def token_bytes(self, token: int) -> bytes:
+        return bytes([token]) if token < 256 else b""
+
+    def is_end(self, token: int) -> bool:
+        return token == 256
+
+
+@cache
+def _byte_compiler() -> GrammarCompiler:
+    return GrammarCompiler(_Bytes())
+
+
+def check_grammar(grammar: Grammar) -> None:
+    """Refuse a grammar that could not be enforced, before there is a model.
+
+    Raises:
+        BadRequestError: code `invalid_grammar`, with what is wrong.
+    """
+    _byte_compiler().compile(grammar)
 
 
 class Constraint:
@@ -198,15 +230,19 @@ class _Tokens:
 def _to_llguidance(llguidance: Any, grammar: Grammar) -> str:
     matcher = llguidance.LLMatcher
     if grammar.kind == "json_schema":
-        _refuse_leniency(json.loads(grammar.source))
-        text = matcher.grammar_from_json_schema(grammar.source)
+        schema = json.loads(grammar.source)
+        _refuse_leniency(schema)
+        options = _JSON if isinstance(schema, dict) else None
+        text = matcher.grammar_from_json_schema(grammar.source, overrides=options)
     elif grammar.kind == "regex":
         text = matcher.grammar_from_regex(grammar.source)
     elif grammar.kind == "gbnf":
         text = matcher.grammar_from_lark(llguidance.gbnf_to_lark.any_to_lark(grammar.source))
     else:
-        if grammar.source.lstrip().startswith("{") or f'"{_LENIENCY}"' in grammar.source:
+        if grammar.source.lstrip().startswith("{"):
             raise ValueError("a grammar in Lark's notation is wanted")
+        for embedded in grammar.source.split("%json")[1:]:
+            _refuse_leniency(json.JSONDecoder().raw_decode(embedded.lstrip())[0])
         text = matcher.grammar_from_lark(grammar.source)
     if problem := matcher.validate_grammar(text, None):
         raise ValueError(problem)
@@ -214,6 +250,8 @@ def _to_llguidance(llguidance: Any, grammar: Grammar) -> str:
 
 
 _LENIENCY = "x-guidance"
+# Without \\u, a key cannot be spelled so that the schema does not know it.
+_JSON = {"json_allowed_escapes": 'nrbtf\\"'}
 _OF_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _OF_DATA = ("enum", "const", "default", "examples")
 

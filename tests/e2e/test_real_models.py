@@ -143,20 +143,21 @@ def test_a_conversation_survives_kill_9_and_goes_on(home, weights):
         client.beta.threads.messages.create(thread_id, role="user", content="Thank you!")
 
 
-def test_temperature_zero_gives_the_same_answer_again(smol_client):
-    """From equally warm caches: a cold one goes through other kernels, which round differently."""
-    client = smol_client
-    assistant = client.beta.assistants.create(model="gpt-4", temperature=0)
+def test_temperature_zero_gives_the_same_answer_again(home, weights):
+    """Cold and warm. Without `deterministic`, kernels may compute that round differently."""
+    settings = Settings(home=home, model=str(weights(SMOL)), n_ctx=1024, deterministic=True)
     texts = []
-    for _ in range(3):
-        run = client.beta.threads.create_and_run_poll(
-            assistant_id=assistant.id,
-            max_completion_tokens=256,
-            thread={"messages": [{"role": "user", "content": "Name an animal."}]},
-        )
-        texts.append(client.beta.threads.messages.list(run.thread_id).data[0].text)
-    assert texts[1] == texts[2]
-    assert texts[1].strip()
+    with Client(settings=settings) as client:
+        assistant = client.beta.assistants.create(model="gpt-4", temperature=0)
+        for _ in range(3):
+            run = client.beta.threads.create_and_run_poll(
+                assistant_id=assistant.id,
+                max_completion_tokens=256,
+                thread={"messages": [{"role": "user", "content": "Name an animal."}]},
+            )
+            texts.append(client.beta.threads.messages.list(run.thread_id).data[0].text)
+    assert texts[0] == texts[1] == texts[2]
+    assert texts[0].strip()
 
 
 def test_chat_completions_answer_and_keep_nothing(smol_client):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Unpack
 
 from localassist.api._given import given, only_given
+from localassist.api.tools import stored_tools
 from localassist.errors import NotFoundError
 from localassist.store import assistants
 from localassist.types._base import Deleted, ListPage
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from localassist.api.runtime import Runtime
 
 # Accepted and, for now, always empty.
-_TOOLING = ("tools", "file_ids", "tool_resources")
-_NEVER_NULL = ("metadata", "temperature", "top_p", "response_format", "model")
+_TOOLING = ("file_ids", "tool_resources")
+_NEVER_NULL = ("metadata", "tools", "temperature", "top_p", "response_format", "model")
 
 
 def create_assistant(runtime: Runtime, **params: Unpack[AssistantCreateParams]) -> Assistant:
@@ -33,7 +34,8 @@ def create_assistant(runtime: Runtime, **params: Unpack[AssistantCreateParams]) 
     assistant = Assistant(
         id=runtime.new_id("asst"),
         created_at=int(runtime.now()),
-        **only_given(params, without=_TOOLING),
+        **only_given(params, without=(*_TOOLING, "tools")),
+        tools=stored_tools(params.get("tools")),
     )
     with runtime.store.write() as tx:
         assistants.TABLE.insert(tx, assistant)
@@ -58,6 +60,8 @@ def update_assistant(
         for name, value in params.items()
         if name not in _TOOLING and (value is not None or name not in _NEVER_NULL)
     }
+    if "tools" in changes:
+        changes["tools"] = stored_tools(changes["tools"])
     with runtime.store.write() as tx:
         if changes and not assistants.TABLE.update(tx, assistant_id, **changes):
             raise not_found(assistant_id)

@@ -36,6 +36,14 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("beta.threads.runs.retrieve", "GET", _RUN, runs.retrieve_run),
     Operation("beta.threads.runs.update", "POST", _RUN, runs.update_run),
     Operation("beta.threads.runs.cancel", "POST", _RUN + "/cancel", runs.cancel_run),
+    Operation(
+        "beta.threads.runs.submit_tool_outputs", "POST", _RUN + "/submit_tool_outputs",
+        runs.submit_tool_outputs,
+    ),
+    Operation(
+        "beta.threads.runs.submit_tool_outputs_stream", "POST", _RUN + "/submit_tool_outputs",
+        runs.stream_tool_outputs,
+    ),
     Operation("beta.threads.runs.steps.list", "GET", _RUN + "/steps", run_steps.list_run_steps),
     Operation(
         "beta.threads.runs.steps.retrieve", "GET", _RUN + "/steps/{step_id}",

@@ -12,9 +12,11 @@ from localassist.api import messages as message_operations
 from localassist.api import threads as thread_operations
 from localassist.api._given import given
 from localassist.api.assistants import not_found as no_assistant
+from localassist.api.tools import check_tool_choice, stored_tools
 from localassist.errors import BadRequestError, NotFoundError
 from localassist.runs import state
 from localassist.runs.recorder import Ending, end_run, run_event
+from localassist.runs.tool_record import open_call_ids, resume
 from localassist.store import assistants, leases, messages, runs, threads
 from localassist.types._base import ListPage
 from localassist.types.params import (
@@ -23,6 +25,7 @@ from localassist.types.params import (
     NoParams,
     RunCreateParams,
     RunId,
+    SubmitToolOutputsParams,
     ThreadId,
     ThreadRunParams,
 )
@@ -101,14 +104,58 @@ def cancel_run(
 ) -> Run:
     """Ask a run to stop. It answers `cancelling` and becomes `cancelled` soon after."""
     run = find(runtime, run_id, thread_id)
+    waiting = run.status == "requires_action"
     with runtime.store.write() as tx:
-        if not runs.advance(tx, run_id, expected=state.CANCELLABLE, to="cancelling"):
+        if not runs.advance(
+            tx, run_id, expected=state.CANCELLABLE, to="cancelling", required_action=None
+        ):
             run = _stored(tx, run_id) or run
             raise BadRequestError(f"Cannot cancel run with status '{run.status}'.")
         run = _stored(tx, run_id) or run
         runtime.services.announce(tx, run_id, [run_event(run)])
-    runtime.executor.cancel(run_id)
+    if waiting:  # nobody executes it
+        end_run(runtime.services, run_id, Ending("cancelled"))
+    else:
+        runtime.executor.cancel(run_id)
     return run
+
+
+def submit_tool_outputs(
+    runtime: Runtime, run_id: RunId, thread_id: ThreadId, **params: Unpack[SubmitToolOutputsParams]
+) -> Run:
+    """Hand in what the functions gave, and let the run go on."""
+    return _submit(runtime, find(runtime, run_id, thread_id), params)
+
+
+def stream_tool_outputs(
+    runtime: Runtime, run_id: RunId, thread_id: ThreadId, **params: Unpack[SubmitToolOutputsParams]
+) -> Subscription:
+    """As `submit_tool_outputs`; returns the events from then on."""
+    run = find(runtime, run_id, thread_id)
+    subscription = runtime.bus.subscribe(run.id)
+    try:
+        _submit(runtime, run, params)
+    except BaseException:
+        subscription.cancel()
+        raise
+    return subscription
+
+
+def _submit(runtime: Runtime, run: Run, params: Mapping[str, Any]) -> Run:
+    outputs = {each["tool_call_id"]: each.get("output") or "" for each in params["tool_outputs"]}
+    given_ids = [each["tool_call_id"] for each in params["tool_outputs"]]
+    with runtime.store.write() as tx:
+        stored = _stored(tx, run.id) or run
+        if stored.status != "requires_action":
+            raise BadRequestError(f'Runs in status "{stored.status}" do not accept tool outputs.')
+        expected = open_call_ids(tx, run.id)
+        if sorted(given_ids) != sorted(expected):
+            raise BadRequestError(f"Expected tool outputs for call_ids {expected}, got {given_ids}")
+        lease_s = runtime.settings.lease_s
+        leases.grant(tx, run.id, owner=runtime.services.owner, expires_at=runtime.now() + lease_s)
+        resumed = resume(runtime.services, tx, run.id, outputs)
+    runtime.executor.submit(run.id)
+    return resumed
 
 
 def find(runtime: Runtime, run_id: str, thread_id: str) -> Run:
@@ -230,7 +277,11 @@ def _build(runtime: Runtime, assistant: Assistant, order: _Order) -> Run:
     for name in _INHERITED:
         if name not in values and name in assistant.model_fields_set:
             values[name] = getattr(assistant, name)
+    tools = params.get("tools")
+    tools = assistant.tools if tools is None else stored_tools(tools)
+    check_tool_choice(params.get("tool_choice"), tools)
     return Run(
+        tools=tools,
         id=order.run_id,
         thread_id=order.thread_id,
         assistant_id=assistant.id,

@@ -164,10 +164,19 @@ def _bad_text(what: str) -> Callable[[str, Any, Any], tuple[str, str]]:
     return tell
 
 
-def _no_tools(_param: str, _value: Any, _context: Any) -> tuple[str, str]:
+def _no_tools(_param: str, _value: Any, context: Any) -> tuple[str, str]:
     return (
-        "Tools are not part of this version of localassist: leave 'tools' out or give [].",
+        f"Tools of type '{context['kind']}' are not part of this version of localassist; "
+        "functions are.",
         "unsupported_value",
+    )
+
+
+def _bad_function_name(param: str, _value: Any, _context: Any) -> tuple[str, str]:
+    return (
+        f"Invalid '{param}': string does not match pattern. Expected a string that matches the "
+        "pattern '^[a-zA-Z0-9_-]+$'.",
+        "invalid_value",
     )
 
 
@@ -197,5 +206,6 @@ _EXPLAIN: dict[str, Callable[[str, Any, Any], tuple[str, str]]] = {
     "lone_surrogate": _bad_text("a lone surrogate"),
     "string_unicode": _bad_text("a lone surrogate"),
     "tools_unsupported": _no_tools,
+    "bad_function_name": _bad_function_name,
     "files_unsupported": _no_files,
 }

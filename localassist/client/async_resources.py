@@ -19,7 +19,11 @@ from localassist.client.polling import refuse_stream, wait_for_run_async
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from localassist.types.params import RunCreateParams, ThreadRunParams
+    from localassist.types.params import (
+        RunCreateParams,
+        SubmitToolOutputsParams,
+        ThreadRunParams,
+    )
     from localassist.types.run import Run
 
 
@@ -58,6 +62,10 @@ class AsyncRuns(AsyncResource):
     retrieve = async_method(runs.retrieve_run)
     update = async_method(runs.update_run)
     cancel = async_method(runs.cancel_run)
+    submit_tool_outputs = async_streamable_method(
+        runs.submit_tool_outputs, runs.stream_tool_outputs
+    )
+    submit_tool_outputs_stream = async_stream_method(runs.stream_tool_outputs)
     list = async_list_method(runs.list_runs)
 
     @cached_property
@@ -84,6 +92,19 @@ class AsyncRuns(AsyncResource):
         refuse_stream(params)
         run = await self.create(thread_id, **params)
         return await self.poll(run.id, thread_id=run.thread_id)
+
+    async def submit_tool_outputs_and_poll(
+        self,
+        run_id: str,
+        thread_id: str,
+        *,
+        poll_interval_ms: int | None = None,
+        **params: Unpack[SubmitToolOutputsParams],
+    ) -> Run:
+        """Hand in outputs and return the run once it is over or needs another action."""
+        refuse_stream(params)
+        await self.submit_tool_outputs(run_id, thread_id, **params)
+        return await self.poll(run_id, thread_id=thread_id)
 
 
 class AsyncThreads(AsyncResource):

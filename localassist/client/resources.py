@@ -19,7 +19,11 @@ from localassist.client.polling import refuse_stream, wait_for_run
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from localassist.types.params import RunCreateParams, ThreadRunParams
+    from localassist.types.params import (
+        RunCreateParams,
+        SubmitToolOutputsParams,
+        ThreadRunParams,
+    )
     from localassist.types.run import Run
 
 
@@ -58,6 +62,8 @@ class Runs(Resource):
     retrieve = method(runs.retrieve_run)
     update = method(runs.update_run)
     cancel = method(runs.cancel_run)
+    submit_tool_outputs = streamable_method(runs.submit_tool_outputs, runs.stream_tool_outputs)
+    submit_tool_outputs_stream = stream_method(runs.stream_tool_outputs)
     list = list_method(runs.list_runs)
 
     @cached_property
@@ -83,6 +89,19 @@ class Runs(Resource):
         refuse_stream(params)
         run = self.create(thread_id, **params)
         return self.poll(run.id, thread_id=run.thread_id)
+
+    def submit_tool_outputs_and_poll(
+        self,
+        run_id: str,
+        thread_id: str,
+        *,
+        poll_interval_ms: int | None = None,
+        **params: Unpack[SubmitToolOutputsParams],
+    ) -> Run:
+        """Hand in outputs and return the run once it is over or needs another action."""
+        refuse_stream(params)
+        self.submit_tool_outputs(run_id, thread_id, **params)
+        return self.poll(run_id, thread_id=thread_id)
 
 
 class Threads(Resource):

@@ -56,6 +56,8 @@ class GenerationRequest:
         max_tokens: at most so many new tokens; None leaves it to the context.
         stop: texts that end the answer and are not part of it.
         constraint: what the answer must look like; made by the engine's `constrain`.
+        watched: tokens whose probability as the first one is wanted.
+        banned_first: tokens that the answer must not begin with.
     """
 
     prompt_tokens: Sequence[int]
@@ -63,6 +65,8 @@ class GenerationRequest:
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     constraint: Constraint | None = None
+    watched: tuple[int, ...] = ()
+    banned_first: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,15 @@ class Generation:
     Attributes:
         num_prompt_tokens: length of the prompt.
         num_cached_tokens: how many of them were not computed again; known at the first event.
+        first_logprobs: natural logarithm of the probability of each watched token to be the first;
+            known at the first event.
     """
 
     def __init__(self, request: GenerationRequest, *, cancel: Callable[[Generation], None]) -> None:
         self.request = request
         self.num_prompt_tokens = len(request.prompt_tokens)
         self.num_cached_tokens = 0
+        self.first_logprobs: dict[int, float] = {}
         self.channel: Channel[TokenEvent] = Channel(merge=_merge_events)
         self._cancel = cancel
 
@@ -142,6 +149,10 @@ class Engine(Protocol):
 
     def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
         """Tokens of a conversation, up to where the assistant's answer begins."""
+        ...
+
+    def encode_text(self, text: str) -> list[int]:
+        """Tokens of a text, none of them a control token."""
         ...
 
     def constrain(self, grammar: Grammar) -> Constraint:

@@ -162,3 +162,9 @@ class Sampler:
                 counts > 0
             )
         return changed
+
+
+def exp_sum(logits: Logits, top: float) -> float:
+    """Sum of e to the power of all logits less `top`."""
+    np: Any = require("numpy", package="numpy")
+    return float(np.exp(logits.astype(np.float64) - top).sum())

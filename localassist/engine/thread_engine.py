@@ -79,6 +79,10 @@ class ThreadEngine:
         """Tokens of a conversation, up to where the assistant's answer begins."""
         return self._template.encode(messages, self._backend)
 
+    def encode_text(self, text: str) -> list[int]:
+        """Tokens of a text, none of them a control token."""
+        return self._backend.tokenize(text, parse_special=False)
+
     def constrain(self, grammar: Grammar) -> Constraint:
         """A constraint for one generation; see Engine."""
         return self._grammars.compile(grammar)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf, log
 from typing import TYPE_CHECKING
 
 from localassist.engine.request import FinishReason, Generation, TokenEvent
+from localassist.engine.sampler import Sampler, exp_sum
 from localassist.errors import ModelError
 
 if TYPE_CHECKING:
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from localassist.engine.backend import Row, Vocabulary
     from localassist.engine.constraint import Constraint
     from localassist.engine.detokenizer import Detokenizer
-    from localassist.engine.sampler import Sampler
     from localassist.engine.sequence import Sequence
     from localassist.engine.speculator import Speculator
 
@@ -54,6 +55,8 @@ class Work:
         texts: list[str] = []
         reason: FinishReason | None = None
         before = self.sequence.num_generated_tokens
+        if before == 0:
+            rows = [self._first(rows[0]), *rows[1:]]
         for index, row in enumerate(rows):
             reason = self._take_one(row, texts)
             if reason is not None:
@@ -91,6 +94,20 @@ class Work:
         if self.sequence.num_generated_tokens >= self.sequence.max_tokens:
             return FinishReason.LENGTH
         return None
+
+    def _first(self, row: Row) -> Row:
+        """Note the watched tokens' probabilities and leave out the banned ones."""
+        request = self.generation.request
+        if request.watched:
+            top = float(row.max())
+            total = top + log(float(exp_sum(row, top)))
+            self.generation.first_logprobs = {
+                token: float(row[token]) - total for token in request.watched
+            }
+        if request.banned_first:
+            row = row.copy()
+            row[list(request.banned_first)] = -inf
+        return row
 
     def _choose(self, row: Row) -> int:
         """A token that the constraint allows: almost always the one that was sampled."""

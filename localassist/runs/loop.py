@@ -19,8 +19,10 @@ from localassist.engine.request import (
 )
 from localassist.errors import ClosedError, LocalAssistError
 from localassist.runs import prompt
+from localassist.runs.function_calls import FunctionCaller
 from localassist.runs.recorder import RunRecorder, Services
-from localassist.store import messages
+from localassist.runs.tool_record import require_action
+from localassist.store import messages, run_steps
 from localassist.types.run import LastError, PromptTokensDetails, Run, Truncation, Usage
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class RunLoop:
         self._generation: Generation | None = None
         self._stop = threading.Event()
         self._abandoned = False
+        self._spent: list[Usage] = []
 
     def cancel(self) -> None:
         """The run's status has changed to `cancelling`: stop what it does."""
@@ -91,25 +94,65 @@ class RunLoop:
         """One model call, recorded as one message."""
         if self._ended_early(None):
             return
-        built, limit = self._prompt(engine)
+        run = self._run
+        steps = run_steps.tool_calls_of_run(self._services.store.read(), run.id)
+        self._spent = [step.usage for step in steps if step.usage is not None]
+        caller = FunctionCaller(run, steps)
+        built, limit = self._prompt(engine, caller)
         if built is None:
             self._prompt_too_long(engine, limit)
             return
-        run = self._run
-        generation = engine.submit(
+        if caller.functions and self._called(engine, caller, built):
+            return
+        generation = self._submit(
+            engine,
             GenerationRequest(
                 prompt_tokens=built.tokens,
                 sampling=_sampling(run, engine.sampling_defaults),
                 max_tokens=run.max_completion_tokens,
-            )
+                banned_first=caller.banned_first(engine),
+            ),
         )
-        self._generation = generation
-        if self._stop.is_set():
-            generation.cancel()
         num_tokens, reason = self._follow(generation)
         self._end(reason, _usage(generation, num_tokens))
 
-    def _prompt(self, engine: Engine) -> tuple[prompt.Prompt | None, _PromptLimit]:
+    def _called(self, engine: Engine, caller: FunctionCaller, built: prompt.Prompt) -> bool:
+        """Let the run wait for functions, if the model wants any; True if it rests or has ended."""
+        decision = caller.decide(engine, built.tokens, lambda asked: self._submit(engine, asked))
+        num_prompt, num_tokens = len(built.tokens), decision.num_tokens
+        usage = Usage(
+            completion_tokens=num_tokens,
+            prompt_tokens=num_prompt,
+            total_tokens=num_prompt + num_tokens,
+        )
+        if self._ended_early(self._total(usage)):
+            return True
+        if not decision.calls:
+            return False
+        if not require_action(self._services, self._run, decision.calls, usage):
+            self._recorder.end("cancelled", usage=self._total(usage))
+        return True
+
+    def _submit(self, engine: Engine, request: GenerationRequest) -> Generation:
+        generation = engine.submit(request)
+        self._generation = generation
+        if self._stop.is_set():
+            generation.cancel()
+        return generation
+
+    def _total(self, usage: Usage) -> Usage:
+        """The usage with that of the run's earlier model calls."""
+        spent = [*self._spent, usage]
+        return Usage(
+            completion_tokens=sum(each.completion_tokens for each in spent),
+            prompt_tokens=sum(each.prompt_tokens for each in spent),
+            total_tokens=sum(each.total_tokens for each in spent),
+            prompt_tokens_details=usage.prompt_tokens_details,
+        )
+
+    def _prompt(
+        self, engine: Engine, caller: FunctionCaller
+    ) -> tuple[prompt.Prompt | None, _PromptLimit]:
         run, connection = self._run, self._services.store.read()
         limit = _prompt_limit(run, engine.n_ctx)
         strategy = run.truncation_strategy
@@ -124,8 +167,9 @@ class RunLoop:
         total = messages.count(connection, thread_id=run.thread_id, run_id=run.id)
         built = prompt.build(
             history,
-            instructions=run.instructions,
+            instructions=caller.system_text(run.instructions),
             max_tokens=limit.tokens,
+            closing=caller.closing_text(),
             encode=engine.encode_chat,
         )
         if built is not None:
@@ -183,15 +227,18 @@ class RunLoop:
         return num_tokens, None
 
     def _end(self, reason: FinishReason | None, usage: Usage) -> None:
-        if self._ended_early(usage):
+        total = self._total(usage)
+        if self._ended_early(total):
             return
         if reason is FinishReason.STOP:
-            ended = self._recorder.end("completed", usage=usage)
+            ended = self._recorder.end("completed", usage=total, step_usage=usage)
         elif reason is FinishReason.LENGTH:
-            ended = self._recorder.end("incomplete", reason="max_completion_tokens", usage=usage)
+            ended = self._recorder.end(
+                "incomplete", reason="max_completion_tokens", usage=total, step_usage=usage
+            )
         else:
-            ended = self._recorder.end("cancelled", usage=usage)
-        if not ended and not self._recorder.end("cancelled", usage=usage):
+            ended = self._recorder.end("cancelled", usage=total, step_usage=usage)
+        if not ended and not self._recorder.end("cancelled", usage=total, step_usage=usage):
             log.info("run %s has ended elsewhere", self._run.id, extra={"run_id": self._run.id})
 
     # --- ends that are not the model's ---

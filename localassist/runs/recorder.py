@@ -65,6 +65,7 @@ class Ending:
         error: why it failed.
         reason: the limit that ended it.
         usage: tokens of all its model calls.
+        step_usage: tokens of the one that its open step is about; None: all of them.
         owner: write only if this process still holds the run's lease; None: whoever holds it.
     """
 
@@ -73,6 +74,7 @@ class Ending:
     error: LastError | None = None
     reason: str | None = None
     usage: Usage | None = None
+    step_usage: Usage | None = None
     owner: str | None = None
 
 
@@ -114,6 +116,7 @@ def end_run_in(services: Services, tx: Transaction, run_id: str, ending: Ending)
     run_values: dict[str, Any] = {
         "last_error": ending.error,
         "usage": ending.usage,
+        "required_action": None,
         "incomplete_details": None
         if ending.to != "incomplete"
         else RunIncompleteDetails.model_validate({"reason": ending.reason}),
@@ -173,7 +176,7 @@ def _end_step(tx: Transaction, step: RunStep, ending: Ending, now: int) -> RunSt
         "status": status,
         timestamp: now,
         "last_error": ending.error,
-        "usage": ending.usage,
+        "usage": ending.step_usage or ending.usage,
     }
     run_steps.TABLE.update(tx, step.id, **values)
     ended = step.model_copy(update=values)
@@ -235,8 +238,8 @@ class RunRecorder:
             message = next(iter(messages.open_of_run(tx, run.id)), None)
             step = next(iter(run_steps.open_of_run(tx, run.id)), None)
             if message is None or step is None:
-                message, step = self._new_message(now), self._new_step(now)
-                step.step_details.message_creation.message_id = message.id
+                message = self._new_message(now)
+                step = self._new_step(now, message.id)
                 messages.TABLE.insert(tx, message)
                 run_steps.TABLE.insert(tx, step)
             message.content = []
@@ -296,7 +299,7 @@ class RunRecorder:
             created_at=now,
         )
 
-    def _new_step(self, now: int) -> RunStep:
+    def _new_step(self, now: int, message_id: str) -> RunStep:
         run = self._run
         return RunStep(
             id=self._services.new_id("step"),
@@ -304,8 +307,9 @@ class RunRecorder:
             assistant_id=run.assistant_id,
             run_id=run.id,
             status="in_progress",
+            type="message_creation",
             step_details=MessageCreationStepDetails(
-                message_creation=MessageCreation(message_id="")
+                message_creation=MessageCreation(message_id=message_id)
             ),
             created_at=now,
         )

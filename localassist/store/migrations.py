@@ -101,7 +101,12 @@ def m001_initial(db: Database) -> None:
         db.execute(statement)
 
 
-HISTORY: tuple[Callable[[Database], None], ...] = (m001_initial,)
+def m002_required_action(db: Database) -> None:
+    """Runs can wait for their caller."""
+    db.execute("ALTER TABLE run ADD COLUMN required_action TEXT")
+
+
+HISTORY: tuple[Callable[[Database], None], ...] = (m001_initial, m002_required_action)
 
 
 def migrate(

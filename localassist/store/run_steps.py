@@ -30,3 +30,11 @@ OPEN_OF_RUN = "run_id = ? AND status = 'in_progress'"
 def open_of_run(connection: sqlite3.Connection | Transaction, run_id: str) -> list[RunStep]:
     """The steps that a run has begun and not ended."""
     return TABLE.where(connection, OPEN_OF_RUN, (run_id,))
+
+
+TOOL_CALLS_OF_RUN = "run_id = ? AND type = 'tool_calls' AND status = 'completed' ORDER BY seq"
+
+
+def tool_calls_of_run(connection: sqlite3.Connection | Transaction, run_id: str) -> list[RunStep]:
+    """The steps of a run whose calls have been answered, in order."""
+    return TABLE.where(connection, TOOL_CALLS_OF_RUN, (run_id,))

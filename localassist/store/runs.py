@@ -21,10 +21,11 @@ TABLE = Table(
         "temperature", "top_p", "max_prompt_tokens", "max_completion_tokens",
         "truncation_strategy", "response_format", "tool_choice", "parallel_tool_calls",
         "reasoning_effort", "last_error", "incomplete_details", "usage", "truncation",
+        "required_action",
     ),
     json_columns=(
         "tools", "metadata", "truncation_strategy", "response_format", "tool_choice",
-        "last_error", "incomplete_details", "usage", "truncation",
+        "last_error", "incomplete_details", "usage", "truncation", "required_action",
     ),
     defaulted=("temperature", "top_p"),
     parent="thread_id",

@@ -6,6 +6,7 @@ one of them only keeps its name here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,7 @@ MAX_DESCRIPTION_CHARS = 512
 MAX_TEXT_CHARS = 256_000
 MAX_IMAGE_URL_CHARS = 20_000_000
 MAX_INITIAL_MESSAGES = 32
+MAX_OUTPUT_CHARS = 20_000_000
 
 
 # --- values -------------------------------------------------------------------
@@ -77,20 +79,68 @@ ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "
 Order = Literal["asc", "desc"]
 
 
-def _need_no_tools(tools: list[Any]) -> list[Any]:
-    if tools:
-        raise PydanticCustomError("tools_unsupported", "tools")
-    return tools
-
-
 def _need_no_files(values: Any) -> Any:
     if values:
         raise PydanticCustomError("files_unsupported", "files")
     return values
 
 
-# Tools and files are refused with words until they can be honoured; empty ones mean "none".
-NoTools = Annotated[list[Any], Listed, AfterValidator(_need_no_tools)]
+def _function_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise PydanticCustomError("bad_function_name", "function name")
+    return name
+
+
+def _supported_tool(tool: Any) -> Any:
+    kind = tool.get("type") if isinstance(tool, Mapping) else None
+    if kind in ("code_interpreter", "retrieval", "file_search"):
+        raise PydanticCustomError("tools_unsupported", "tools", {"kind": kind})
+    return tool
+
+
+@with_config(STRICT)
+class FunctionParam(TypedDict, total=False):
+    """A function that the model may ask for."""
+
+    name: Required[Annotated[Str, Len(1, 64), AfterValidator(_function_name)]]
+    parameters: dict[str, Any] | None
+    description: Annotated[Str, Len(0, MAX_TEXT_CHARS)] | None
+    strict: bool | None
+
+
+@with_config(STRICT)
+class FunctionToolParam(TypedDict):
+    """A tool of type function."""
+
+    function: FunctionParam
+    type: Literal["function"]
+
+
+@with_config(STRICT)
+class NamedFunctionParam(TypedDict):
+    """The name of a function."""
+
+    name: Str
+
+
+@with_config(STRICT)
+class NamedToolChoice(TypedDict):
+    """`tool_choice` of one function."""
+
+    type: Literal["function"]
+    function: NamedFunctionParam
+
+
+Tools = Annotated[
+    list[Annotated[FunctionToolParam, BeforeValidator(_supported_tool)]], Listed, Len(0, 128)
+]
+ToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("<str>")]
+    | Annotated[NamedToolChoice, Tag("<object>")],
+    Discriminator(lambda value: "<str>" if isinstance(value, str) else "<object>"),
+]
+
+# Files are refused with words until they can be honoured; empty ones mean "none".
 NoFiles = Annotated[list[Any], AfterValidator(_need_no_files)]
 NoResources = Annotated[dict[str, Any], AfterValidator(_need_no_files)]
 
@@ -208,7 +258,7 @@ class _AssistantFields(RequestOptions, total=False):
     name: Annotated[Str, Len(0, MAX_NAME_CHARS)] | None
     description: Annotated[Str, Len(0, MAX_DESCRIPTION_CHARS)] | None
     instructions: Instructions | None
-    tools: NoTools | None
+    tools: Tools | None
     file_ids: NoFiles | None
     tool_resources: NoResources | None
     metadata: Metadata | None
@@ -281,16 +331,32 @@ class _RunFields(RequestOptions, total=False):
     assistant_id: Required[AssistantId]
     model: Annotated[Str, Len(1, 4096)] | None
     instructions: Instructions | None
-    tools: NoTools | None
+    tools: Tools | None
     metadata: Metadata | None
     temperature: Temperature | None
     top_p: TopP | None
     max_prompt_tokens: TokenLimit | None
     max_completion_tokens: TokenLimit | None
     truncation_strategy: TruncationStrategyParam | None
-    tool_choice: Literal["none", "auto"] | None
+    tool_choice: ToolChoice | None
     parallel_tool_calls: bool | None
     response_format: ResponseFormat | None
+    stream: bool | None
+
+
+@with_config(STRICT)
+class ToolOutputParam(TypedDict, total=False):
+    """What a call of a function gave."""
+
+    tool_call_id: Required[Str]
+    output: Annotated[Str, Len(0, MAX_OUTPUT_CHARS)] | None
+
+
+@with_config(STRICT)
+class SubmitToolOutputsParams(RequestOptions, total=False):
+    """Parameters of `runs.submit_tool_outputs`: the outputs of all calls at once."""
+
+    tool_outputs: Required[Annotated[list[ToolOutputParam], Listed, Len(0, 1000)]]
     stream: bool | None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from localassist.types._base import In, Model, WhenSet
+from localassist.types.tool import RequiredAction
 
 RunStatus = Literal[
     "queued",
@@ -82,7 +83,7 @@ class Run(Model):
     model: str
     object: Literal["thread.run"] = "thread.run"
     parallel_tool_calls: Annotated[bool, In("v2")] = True
-    required_action: None = None
+    required_action: RequiredAction | None = None
     response_format: Annotated[str | dict[str, Any] | None, In("v2")] = "auto"
     started_at: int | None = None
     status: RunStatus

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from localassist.types._base import In, Model
 from localassist.types.run import LastError, Usage
+from localassist.types.tool import FunctionToolCall
 
 RunStepStatus = Literal["in_progress", "cancelled", "failed", "completed", "expired"]
 
@@ -23,6 +26,18 @@ class MessageCreationStepDetails(Model):
     type: Literal["message_creation"] = "message_creation"
 
 
+class ToolCallsStepDetails(Model):
+    """Details of a step that called tools."""
+
+    tool_calls: list[FunctionToolCall]
+    type: Literal["tool_calls"] = "tool_calls"
+
+
+StepDetails = Annotated[
+    MessageCreationStepDetails | ToolCallsStepDetails, Field(discriminator="type")
+]
+
+
 class RunStep(Model):
     """A step of a run."""
 
@@ -38,7 +53,21 @@ class RunStep(Model):
     object: Literal["thread.run.step"] = "thread.run.step"
     run_id: str
     status: RunStepStatus
-    step_details: MessageCreationStepDetails
+    step_details: StepDetails
     thread_id: str
-    type: Literal["message_creation"] = "message_creation"
+    type: Literal["message_creation", "tool_calls"]
     usage: Annotated[Usage | None, In("v2")] = None
+
+
+class RunStepDelta(Model):
+    """What changed in a step: its details, with an index in each item of a list."""
+
+    step_details: dict[str, Any]
+
+
+class RunStepDeltaObject(Model):
+    """The data of a `thread.run.step.delta` event."""
+
+    id: str
+    delta: RunStepDelta
+    object: Literal["thread.run.step.delta"] = "thread.run.step.delta"

@@ -7,7 +7,7 @@ from typing import Literal
 from localassist.types._base import Model
 from localassist.types.message import Message, MessageDeltaObject
 from localassist.types.run import Run
-from localassist.types.run_step import RunStep
+from localassist.types.run_step import RunStep, RunStepDeltaObject
 from localassist.types.thread import Thread
 
 
@@ -50,6 +50,13 @@ class RunStepEvent(Model):
     ]
 
 
+class RunStepDeltaEvent(Model):
+    """A step grew."""
+
+    data: RunStepDeltaObject
+    event: Literal["thread.run.step.delta"] = "thread.run.step.delta"
+
+
 class MessageEvent(Model):
     """A message began or ended."""
 
@@ -69,4 +76,6 @@ class MessageDeltaEvent(Model):
     event: Literal["thread.message.delta"] = "thread.message.delta"
 
 
-AssistantStreamEvent = ThreadEvent | RunEvent | RunStepEvent | MessageEvent | MessageDeltaEvent
+AssistantStreamEvent = (
+    ThreadEvent | RunEvent | RunStepEvent | RunStepDeltaEvent | MessageEvent | MessageDeltaEvent
+)

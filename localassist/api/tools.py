@@ -1,0 +1,76 @@
+"""Tools of assistants and runs: how they are stored, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from localassist.engine.constraint import check_grammar
+from localassist.engine.tool_dialect import calls_grammar
+from localassist.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_KEYS = ("name", "parameters", "description", "strict")  # the order in which the API prints them
+
+
+def stored_tools(tools: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    """The tools as they are stored and printed.
+
+    Raises:
+        BadRequestError: two functions of one name, or a schema that cannot be honoured.
+    """
+    stored: list[dict[str, Any]] = [
+        {"function": _given(tool["function"]), "type": "function"} for tool in tools or ()
+    ]
+    names: set[str] = set()
+    for index, tool in enumerate(stored):
+        _check(tool["function"], names, f"tools[{index}].function")
+        names.add(tool["function"]["name"])
+    return stored
+
+
+def _given(function: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: function[key] for key in _KEYS if function.get(key) is not None}
+
+
+def _check(function: Mapping[str, Any], names: set[str], path: str) -> None:
+    if function["name"] in names:
+        raise BadRequestError(
+            f"Invalid '{path}.name': there are two functions '{function['name']}'.",
+            code="invalid_value",
+            param=f"{path}.name",
+        )
+    schema = function.get("parameters") or {}
+    if schema.get("type", "object") != "object":
+        raise BadRequestError(
+            f"Invalid schema for function '{function['name']}': schema must have type 'object', "
+            f"but got {schema['type']!r}.",
+            code="invalid_function_parameters",
+            param=f"{path}.parameters",
+        )
+    try:
+        check_grammar(calls_grammar([function], most=1))
+    except BadRequestError as error:
+        raise BadRequestError(
+            f"Invalid schema for function '{function['name']}': {error.message}",
+            code="invalid_function_parameters",
+            param=f"{path}.parameters",
+        ) from error
+
+
+def check_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a choice that names no tool of the run.
+
+    Raises:
+        BadRequestError: see there.
+    """
+    named = choice["function"]["name"] if isinstance(choice, dict) else None
+    known = {tool["function"]["name"] for tool in tools}
+    if (named is not None and named not in known) or (choice == "required" and not known):
+        what = f"function '{named}'" if named is not None else "any tool"
+        raise BadRequestError(
+            f"Invalid 'tool_choice': the run does not have {what}.",
+            code="invalid_value",
+            param="tool_choice",
+        )

@@ -36,16 +36,28 @@ class Calibration:
         """
         self._backend = backend
         self._path = None if folder is None else folder / f"{_name(backend)}.json"
-        most = backend.max_threads
-        self._todo = [
+        self._todo = self._all_steps()
+        self._seconds: dict[int, dict[int, float]] = {}
+        if self._load():
+            self._todo.clear()
+
+    def _all_steps(self) -> list[tuple[int, int]]:
+        """Numbers of threads and of rows, the first one last."""
+        most = self._backend.max_threads
+        return [
             (num_threads, num_rows)
             for num_threads in sorted({most, max(1, most - 1)}, reverse=True)
             for num_rows in MEASURED_ROWS
             for _ in range(_REPEATS)
         ][::-1]
-        self._seconds: dict[int, dict[int, float]] = {}
-        if self._load():
-            self._todo.clear()
+
+    def again(self) -> None:
+        """What was measured was disturbed by other programs: measure it again.
+
+        The lesser of both times counts, so that nothing is lost by it.
+        """
+        if self.done:
+            self._todo = self._all_steps()
 
     @property
     def done(self) -> bool:

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("localassist.engine")
 
+# So many steps one after the other that take less than this part of what was calibrated mean that
+# other programs disturbed the calibration.
+_TOO_OFTEN = 20
+_MUCH_FASTER = 0.75
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
@@ -94,6 +99,7 @@ class EngineLoop:
         self._cancelled: deque[Generation] = deque()
         self._wake = threading.Condition()
         self._stopping = False
+        self._num_faster = 0
         self.times = LoopTimes()
 
     # --- any OS thread ---
@@ -279,6 +285,10 @@ class EngineLoop:
         before = self._governor.num_threads
         expected_s = self._quiet.cost(num_rows)
         self._governor.observe(num_rows=num_rows, seconds=seconds, expected_s=expected_s)
+        faster = bool(self._quiet.seconds) and seconds < _MUCH_FASTER * expected_s
+        self._num_faster = self._num_faster + 1 if faster else 0
+        if self._num_faster == _TOO_OFTEN:
+            self._calibration.again()
         if self._governor.num_threads != before:
             self._use_threads()
 

@@ -193,3 +193,19 @@ def test_a_folder_that_cannot_be_written_costs_only_the_measuring(tmp_path):
     blocked.write_text("a file where the folder should be")
     assert measured(FakeBackend(), blocked).curve(2).seconds == expected(2)
     assert blocked.read_text() == "a file where the folder should be"
+
+
+def test_what_was_disturbed_is_measured_again_and_the_lesser_time_counts(tmp_path):
+    backend = FakeBackend(disturbed=range(1, 73))
+    calibration = measured(backend, tmp_path)
+    slow = calibration.curve(2).seconds[1]
+    assert slow > 1
+
+    calibration.again()
+    assert not calibration.done
+    assert calibration.curve(2).seconds[1] == slow
+    while not calibration.done:
+        calibration.measure()
+
+    assert calibration.curve(2).seconds == expected(2)
+    assert Calibration(FakeBackend(), tmp_path).curve(2).seconds == expected(2)

@@ -14,6 +14,8 @@ from localassist import Client, ScriptedBackend, Settings
 settings.register_profile(
     "ci",
     max_examples=100,
+    # What CI refuses must be refused here as well.
+    derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -17,7 +17,6 @@ MEASURED_ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32)
 # Before anything was measured: every further row costs 0.6 of the first.
 _PRIOR_ROW = 0.6
 _PRIOR_SECONDS = 0.03
-_AS_GOOD = 1.03  # measured costs that differ by less are the same
 _PADDING_PAYS = 0.97  # a padded step must cost this part of the plain one
 
 # llama.cpp's attention reads the context once for 64 rows, and row by row for fewer: far into a
@@ -80,9 +79,7 @@ class CostCurve:
         if num_rows not in self._groups:
             sizes = range(num_rows, 0, -1)
             costs = {size: self.cost(self.padded(size)) / size for size in sizes}
-            # Of what costs as good as the same, the largest keeps more answers going.
-            good = _AS_GOOD * min(costs.values())
-            self._groups[num_rows] = next(size for size in sizes if costs[size] <= good)
+            self._groups[num_rows] = min(costs, key=lambda size: costs[size])
         return self._groups[num_rows]
 
 

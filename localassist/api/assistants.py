@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Unpack
 
 from localassist.api._given import given, only_given
+from localassist.api.response_format import check_response_format
 from localassist.api.tools import stored_tools
 from localassist.errors import NotFoundError
 from localassist.store import assistants
@@ -31,11 +32,13 @@ _NEVER_NULL = ("metadata", "tools", "temperature", "top_p", "response_format", "
 def create_assistant(runtime: Runtime, **params: Unpack[AssistantCreateParams]) -> Assistant:
     """Create an assistant. `model` is a local model's name, or any of OpenAI's."""
     runtime.check_model(params["model"])
+    tools = stored_tools(params.get("tools"))
+    check_response_format(params.get("response_format"), tools)
     assistant = Assistant(
         id=runtime.new_id("asst"),
         created_at=int(runtime.now()),
         **only_given(params, without=(*_TOOLING, "tools")),
-        tools=stored_tools(params.get("tools")),
+        tools=tools,
     )
     with runtime.store.write() as tx:
         assistants.TABLE.insert(tx, assistant)
@@ -62,6 +65,11 @@ def update_assistant(
     }
     if "tools" in changes:
         changes["tools"] = stored_tools(changes["tools"])
+    if "tools" in changes or "response_format" in changes:
+        now = find(runtime, assistant_id)
+        check_response_format(
+            changes.get("response_format", now.response_format), changes.get("tools", now.tools)
+        )
     with runtime.store.write() as tx:
         if changes and not assistants.TABLE.update(tx, assistant_id, **changes):
             raise not_found(assistant_id)

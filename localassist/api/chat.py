@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import Unpack
 
+from localassist.api.response_format import check_response_format
 from localassist.engine.chat_template import ChatMessage
 from localassist.engine.request import FinishReason, GenerationRequest, SamplingParams
+from localassist.errors import ModelError
+from localassist.runs.answer_format import AnswerFormat, answer_format
 from localassist.types.chat_completion import ChatCompletion, ChatCompletionMessage, Choice
 from localassist.types.params import ChatCompletionParams
 from localassist.types.run import PromptTokensDetails, Usage
@@ -16,7 +19,7 @@ from localassist.types.run import PromptTokensDetails, Usage
 _SAMPLED = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from localassist.api.runtime import Runtime
 
@@ -26,10 +29,14 @@ def create_chat_completion(
 ) -> ChatCompletion:
     """Answer a list of messages and keep nothing."""
     runtime.check_model(params["model"])
+    check_response_format(params.get("response_format"))
+    wanted = answer_format(params.get("response_format"))
     with runtime.engines.use(params["model"]) as engine:
+        grammar = wanted.enforced(engine) if wanted.schema is not None else None
         generation = engine.submit(
             GenerationRequest(
-                prompt_tokens=engine.encode_chat([_turn(each) for each in params["messages"]]),
+                prompt_tokens=engine.encode_chat(_turns(params["messages"], wanted)),
+                constraint=None if grammar is None else engine.constrain(grammar),
                 sampling=_sampling(params, engine.sampling_defaults),
                 max_tokens=params.get("max_completion_tokens") or params.get("max_tokens"),
                 stop=_stop_texts(params.get("stop")),
@@ -43,6 +50,12 @@ def create_chat_completion(
             num_tokens += event.num_tokens
             if event.finish_reason is FinishReason.LENGTH:
                 reason = "length"
+    if grammar is not None and reason == "stop" and (wrong := wanted.wrong("".join(text))):
+        raise ModelError(
+            f"The model's answer does not fit the response format: {wrong}",
+            code="answer_invalid",
+            hint="Simplify the schema, or use a larger model.",
+        )
     prompt_tokens = generation.num_prompt_tokens
     return ChatCompletion(
         id=runtime.new_id("chatcmpl").replace("_", "-"),
@@ -58,6 +71,14 @@ def create_chat_completion(
             prompt_tokens_details=PromptTokensDetails(cached_tokens=generation.num_cached_tokens),
         ),
     )
+
+
+def _turns(messages: Sequence[Mapping[str, Any]], wanted: AnswerFormat) -> list[ChatMessage]:
+    turns = [_turn(each) for each in messages]
+    if not wanted.told:
+        return turns
+    first = turns.pop(0).content if turns[0].role == "system" else None
+    return [ChatMessage("system", wanted.system_text(first) or ""), *turns]
 
 
 def _turn(message: Mapping[str, Any]) -> ChatMessage:

@@ -12,6 +12,7 @@ from localassist.api import messages as message_operations
 from localassist.api import threads as thread_operations
 from localassist.api._given import given
 from localassist.api.assistants import not_found as no_assistant
+from localassist.api.response_format import check_response_format
 from localassist.api.tools import check_tool_choice, stored_tools
 from localassist.errors import BadRequestError, NotFoundError
 from localassist.runs import state
@@ -280,6 +281,7 @@ def _build(runtime: Runtime, assistant: Assistant, order: _Order) -> Run:
     tools = params.get("tools")
     tools = assistant.tools if tools is None else stored_tools(tools)
     check_tool_choice(params.get("tool_choice"), tools)
+    check_response_format(values.get("response_format"), tools)
     return Run(
         tools=tools,
         id=order.run_id,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from localassist._ids import new_id
 from localassist.engine.governor import usable_cores
+from localassist.engine.manifest import Tooling
 from localassist.engine.model_files import (
     ModelFiles,
     check_chat,
@@ -19,6 +20,7 @@ from localassist.engine.model_files import (
 )
 from localassist.engine.pool import EnginePool
 from localassist.engine.request import SamplingParams
+from localassist.engine.tool_dialect import ToolHabits, dialect_of
 from localassist.runs.bus import EventBus
 from localassist.runs.executor import RunExecutor, new_owner
 from localassist.runs.recorder import Services
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from localassist.engine.backend import Backend
     from localassist.engine.kv_store import KvStore
     from localassist.engine.loop import LoopSettings
+    from localassist.engine.manifest import ManifestModel
     from localassist.engine.model_files import ModelFile
     from localassist.engine.request import Engine
     from localassist.settings import Settings
@@ -114,6 +117,7 @@ class Runtime:
             settings=self._loop_settings,
             kv=self._kv_store(backend),
             sampling_defaults=SamplingParams(**vars(model.sampling)),
+            tools=_habits(model.entry, backend.chat_template),
         )
 
     @property
@@ -158,6 +162,13 @@ class Runtime:
         )
         log.info("loaded %s in %.1f s", model.name, time.perf_counter() - started)
         return backend
+
+
+def _habits(entry: ManifestModel | None, template: str) -> ToolHabits:
+    tools = entry.tools if entry is not None else Tooling()
+    return ToolHabits(
+        dialect_of(template, named=tools.dialect), tools.call_above, tools.again_above
+    )
 
 
 _lock = threading.Lock()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from localassist.engine.constraint import check_grammar
-from localassist.engine.tool_dialect import calls_grammar
+from localassist.engine.json_schema import check_schema
+from localassist.engine.tool_dialect import FENCE
 from localassist.errors import BadRequestError
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def _check(function: Mapping[str, Any], names: set[str], path: str) -> None:
             param=f"{path}.parameters",
         )
     try:
-        check_grammar(calls_grammar([function], most=1))
+        check_schema(schema)
+        check_grammar(FENCE.grammar([function], most=1), allow_lenient=not function.get("strict"))
     except BadRequestError as error:
         raise BadRequestError(
             f"Invalid schema for function '{function['name']}': {error.message}",

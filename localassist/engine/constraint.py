@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from localassist._lazy import require
+from localassist.engine.json_schema import with_options
 from localassist.errors import BadRequestError, ModelError
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 MAX_GRAMMAR_CHARS = 500_000
 # Bounds the work of compiling: 10,000 strings of an enum are about 1 s, far more is an attack.
-_MAX_ITEMS = 2_000_000
+_MAX_ITEMS_IN_ROW = 20_000
+_EMBEDDED = "%json"
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class Grammar:
         kind: how `source` is written; `gbnf` is llama.cpp's notation.
         source: JSON text of a schema, a regular expression, or a grammar.
         trigger: the grammar holds from behind this text on, and for everything if it is empty.
+        lenient: leave out what of a schema cannot be enforced, for who validates the answer.
     """
 
     kind: Literal["json_schema", "regex", "lark", "gbnf"]
     source: str
     trigger: str = ""
+    lenient: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class GrammarCompiler:
             text = _to_llguidance(llguidance, grammar)
         except Exception as error:  # its converters raise bare ones for bad input
             raise _invalid(str(error)) from error
-        limits = llguidance.LLParserLimits(max_items_in_row=20_000)
+        limits = llguidance.LLParserLimits(max_items_in_row=_MAX_ITEMS_IN_ROW)
         matcher = llguidance.LLMatcher(tokenizer.tokenizer, text, log_level=0, limits=limits)
         if matcher.is_error():
             raise _invalid(matcher.get_error())
@@ -117,13 +121,22 @@ def _byte_compiler() -> GrammarCompiler:
     return GrammarCompiler(_Bytes())
 
 
-def check_grammar(grammar: Grammar) -> None:
+def check_grammar(grammar: Grammar, *, allow_lenient: bool = False) -> None:
     """Refuse a grammar that could not be enforced, before there is a model.
+
+    Args:
+        grammar: to be compiled.
+        allow_lenient: take what can be enforced only in part.
 
     Raises:
         BadRequestError: code `invalid_grammar`, with what is wrong.
     """
-    _byte_compiler().compile(grammar)
+    try:
+        _byte_compiler().compile(grammar)
+    except BadRequestError:
+        if not allow_lenient:
+            raise
+        _byte_compiler().compile(replace(grammar, lenient=True))
 
 
 class Constraint:
@@ -230,10 +243,8 @@ class _Tokens:
 def _to_llguidance(llguidance: Any, grammar: Grammar) -> str:
     matcher = llguidance.LLMatcher
     if grammar.kind == "json_schema":
-        schema = json.loads(grammar.source)
-        _refuse_leniency(schema)
-        options = _JSON if isinstance(schema, dict) else None
-        text = matcher.grammar_from_json_schema(grammar.source, overrides=options)
+        schema = with_options(json.loads(grammar.source), lenient=grammar.lenient)
+        text = matcher.grammar_from_json_schema(json.dumps(schema))
     elif grammar.kind == "regex":
         text = matcher.grammar_from_regex(grammar.source)
     elif grammar.kind == "gbnf":
@@ -241,35 +252,28 @@ def _to_llguidance(llguidance: Any, grammar: Grammar) -> str:
     else:
         if grammar.source.lstrip().startswith("{"):
             raise ValueError("a grammar in Lark's notation is wanted")
-        for embedded in grammar.source.split("%json")[1:]:
-            _refuse_leniency(json.JSONDecoder().raw_decode(embedded.lstrip())[0])
-        text = matcher.grammar_from_lark(grammar.source)
+        text = matcher.grammar_from_lark(_with_options(grammar))
     if problem := matcher.validate_grammar(text, None):
         raise ValueError(problem)
     return str(text)
 
 
-_LENIENCY = "x-guidance"
-# Without \\u, a key cannot be spelled so that the schema does not know it.
-_JSON = {"json_allowed_escapes": 'nrbtf\\"'}
-_OF_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_OF_DATA = ("enum", "const", "default", "examples")
+def _with_options(grammar: Grammar) -> str:
+    """The grammar, each schema that it embeds with its options."""
+    first, *embedded = grammar.source.split(_EMBEDDED)
+    parts = [first]
+    for text in embedded:
+        text = text.lstrip()
+        schema, end = json.JSONDecoder().raw_decode(text)
+        schema = with_options(schema, lenient=grammar.lenient)
+        parts.append(f"{embedded_schema(schema)}{text[end:]}")
+    return "".join(parts)
 
 
-def _refuse_leniency(schema: Any) -> None:
-    """Refuse the key by which a schema asks llguidance to ignore its other keys."""
-    if isinstance(schema, list):
-        for each in schema:
-            _refuse_leniency(each)
-    if not isinstance(schema, dict):
-        return
-    if _LENIENCY in schema:
-        raise ValueError(f"the key '{_LENIENCY}' is not taken")
-    for key, value in schema.items():
-        if key in _OF_SCHEMAS and isinstance(value, dict):
-            _refuse_leniency(list(value.values()))
-        elif key not in _OF_DATA:
-            _refuse_leniency(value)
+def embedded_schema(schema: Any) -> str:
+    """A schema as it stands in a grammar of kind `lark`."""
+    # A text of the schema could hold the mark itself.
+    return f"{_EMBEDDED} {json.dumps(schema)}".replace("%", r"\u0025").replace(r"\u0025", "%", 1)
 
 
 def _invalid(why: str) -> BadRequestError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from localassist.engine.tool_dialect import DIALECTS, ToolHabits
 from localassist.errors import ModelFileError
 
 if sys.version_info >= (3, 11):
@@ -41,6 +42,19 @@ class Sampling:
     top_p: float = 0.95
     top_k: int = 40
     min_p: float = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tooling:
+    """How the model behaves with functions in view; see ToolHabits.
+
+    Attributes:
+        dialect: a name of engine.tool_dialect.DIALECTS; None leaves it to the chat template.
+    """
+
+    dialect: str | None = None
+    call_above: float = ToolHabits.call_above
+    again_above: float = ToolHabits.again_above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +98,7 @@ class ManifestModel:
     origin: str
     sampling: Sampling
     parts: tuple[Part, ...]
+    tools: Tooling = Tooling()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,7 +257,7 @@ def _override(entries: dict[str, _Table], own: dict[str, _Table]) -> dict[str, _
 def _model(table: _Table) -> ManifestModel:
     table.only(
         "name", "aliases", "role", "default", "file", "size", "sha256", "files", "licence",
-        "context_length", "origin", "sampling", "packages",
+        "context_length", "origin", "sampling", "tools", "packages",
     )  # fmt: skip
     role = table.text("role")
     if role not in {"chat", "embedding"}:
@@ -263,6 +278,7 @@ def _model(table: _Table) -> ManifestModel:
         context_length=table.integer("context_length", low=1),
         origin=table.text("origin"),
         sampling=_sampling(table.table("sampling")),
+        tools=_tooling(table.table("tools")),
         parts=_parts(table.table("packages"), is_folder=bool(files)),
     )
 
@@ -297,6 +313,18 @@ def _sampling(table: _Table) -> Sampling:
         top_p=table.number("top_p", low=0, high=1, default=standard.top_p),
         top_k=table.integer("top_k", low=0, default=standard.top_k),
         min_p=table.number("min_p", low=0, high=1, default=standard.min_p),
+    )
+
+
+def _tooling(table: _Table) -> Tooling:
+    table.only("dialect", "call_above", "again_above")
+    standard = Tooling()
+    if "dialect" in table.values and table.values["dialect"] not in DIALECTS:
+        raise table.wrong("dialect", wanted=f"one of {sorted(DIALECTS)}")
+    return Tooling(
+        dialect=table.values.get("dialect"),
+        call_above=table.number("call_above", low=-100, high=0, default=standard.call_above),
+        again_above=table.number("again_above", low=-100, high=0, default=standard.again_above),
     )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from localassist.engine.chat_template import ChatMessage
     from localassist.engine.constraint import Constraint, Grammar
+    from localassist.engine.tool_dialect import ToolHabits
 
 
 class FinishReason(str, enum.Enum):
@@ -136,6 +137,7 @@ class Engine(Protocol):
 
     name: str
     sampling_defaults: SamplingParams
+    tools: ToolHabits
 
     @property
     def stats(self) -> EngineStats:

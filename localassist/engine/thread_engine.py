@@ -12,6 +12,7 @@ from localassist.engine.chat_template import ChatTemplate
 from localassist.engine.constraint import GrammarCompiler
 from localassist.engine.loop import EngineLoop, LoopSettings, LoopTimes
 from localassist.engine.request import Generation, SamplingParams
+from localassist.engine.tool_dialect import ToolHabits
 from localassist.errors import BadRequestError, ContextOverflowError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class ThreadEngine:
         settings: LoopSettings | None = None,
         kv: KvStore | None = None,
         sampling_defaults: SamplingParams | None = None,
+        tools: ToolHabits | None = None,
         new_seed: Callable[[], int] = _new_seed,
     ) -> None:
         """Start the worker.
@@ -55,10 +57,12 @@ class ThreadEngine:
             settings: how it computes.
             kv: where idle conversations are hibernated; closed with the engine.
             sampling_defaults: for what a caller leaves open.
+            tools: how the model behaves with functions in view.
             new_seed: gives the seed of a generation that names none.
         """
         self.name = name
         self.sampling_defaults = sampling_defaults or SamplingParams()
+        self.tools = tools or ToolHabits()
         self._backend = backend
         self._template = ChatTemplate(
             backend.chat_template, bos_text=backend.bos_text, eos_text=backend.eos_text

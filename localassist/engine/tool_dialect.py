@@ -1,50 +1,42 @@
-"""ToolDialect: how a model is shown functions, and how its calls are read. Pure.
+"""ToolDialect: how a model is shown functions, and the form in which it writes its calls. Pure.
 
 Qwen2.5-Coder, asked by its own template, never writes the tags that the template shows; a JSON list
-in a fence is what it writes by itself. So that is what it is asked for, behind its opener under a
-grammar, and the instructions come last, or they are forgotten over the functions.
+in a fence is what it writes by itself. So each model is asked for the form that it writes, behind
+an opener that is written for it and under a grammar. The instructions come last, or they are
+forgotten over the functions.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from localassist.engine.constraint import Grammar
+from localassist.engine.constraint import Grammar, embedded_schema
+from localassist.engine.signature import signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FENCE = "```"
-OPENER = "```json\n["
 MAX_CALLS = 8
-MAX_OUTPUT_CHARS = 6000
-_SHOWN = ("name", "description", "parameters")
-
 _FUNCTIONS = """# Functions
 You can call these functions:
 <tools>
 {listed}
 </tools>
 
-If the functions can do what the user asks, reply with nothing but a JSON list of calls:
-```json
-[{{"name": "<function name>", "arguments": {{"<parameter>": <value>}}}}]
-```
+If the functions can do what the user asks, reply with nothing but {form}
 Put one object in the list for every call that is needed: if the user names several cities, items, \
 dates or values, call the function once for each of them.
 If no function fits the request, do not write JSON: answer in plain words."""
 _TASK = """# Your task
 {instructions}
 Everything you write, also in the arguments of functions, must fit this task."""
-_OUTPUT = """The function {name} was called for me, with these arguments:
-{arguments}
-It gave this output:
-{output}"""
-_ANSWER = """Now answer my request in words, using this output. Judge what is in it by the \
-arguments: say of each part whether it is right, and what is right where it is not. Do not call a \
-function again and do not write JSON."""
+_CALL = '{"name": "<function name>", "arguments": {"<parameter>": <value>}}'
+# Beginnings of calls that models write in spite of what they are asked for.
+_USUAL_BEGINNINGS = (
+    "```json[{", "```json{", "```[{", "```{", "<tool_call>[{", "<tool_call>{", "[{", "{",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,101 +47,170 @@ class Call:
     arguments: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class ToolDialect:
+    """One form of calls.
+
+    Attributes:
+        name: as in the manifest.
+        form: what the model is told to write.
+        opener: written for the model before its first call.
+        separator: between two calls.
+        closer: behind the last one.
+    """
+
+    name: str
+    form: str
+    opener: str
+    separator: str
+    closer: str
+
+    def system_text(self, instructions: str | None, functions: Sequence[Mapping[str, Any]]) -> str:
+        """The system turn of a model that may call `functions`: each a dict as in the API."""
+        listed = "\n\n".join(signature(each) for each in functions)
+        shown = _FUNCTIONS.format(listed=listed, form=self.form)
+        return f"{shown}\n\n{_TASK.format(instructions=instructions)}" if instructions else shown
+
+    def grammar(
+        self, functions: Sequence[Mapping[str, Any]], *, most: int, lenient: bool = False
+    ) -> Grammar:
+        """What may follow the opener: up to `most` calls of these functions, each by its schema."""
+        names, rules = [], []
+        for index, each in enumerate(functions):
+            names.append(f"call{index}")
+            begin = json.dumps(f'{{"name": {json.dumps(each["name"])}, "arguments": ')
+            rules.append(
+                f'call{index}: {begin} args{index} "}}"\n'
+                f"args{index}: {embedded_schema(arguments_schema(each))}"
+            )
+        more = f"({json.dumps(self.separator)} call){{0,{most - 1}}}" if most > 1 else ""
+        lines = [
+            f"start: call {more} {json.dumps(self.closer)}",
+            f"call: {' | '.join(names)}",
+            *rules,
+        ]
+        return Grammar("lark", "\n".join(lines), lenient=lenient)
+
+
+FENCE = ToolDialect(
+    name="fence",
+    form=f"a JSON list of calls:\n```json\n[{_CALL}]\n```",
+    opener="```json\n[",
+    separator=", ",
+    closer="]",
+)
+TAGS = ToolDialect(
+    name="tags",
+    form=f"calls, each of them JSON between two tags:\n<tool_call>\n{_CALL}\n</tool_call>",
+    opener="<tool_call>\n",
+    separator="\n</tool_call>\n<tool_call>\n",
+    closer="\n</tool_call>",
+)
+DIALECTS = {dialect.name: dialect for dialect in (FENCE, TAGS)}
+
+
 @dataclass(frozen=True)
-class Answered:
-    """A call and what it gave."""
+class ToolHabits:
+    """How a model behaves with functions in view; benchmarks/calibrate_tools.py measures it.
 
-    call: Call
-    output: str
+    Attributes:
+        dialect: the form in which it writes calls.
+        call_above: a call is made if the logarithm of its opener's probability lies above.
+        again_above: the same, once the run has made calls: small models call again where they
+            should answer.
+    """
 
-
-def system_text(instructions: str | None, functions: Sequence[Mapping[str, Any]]) -> str:
-    """The system turn of a model that may call `functions`: each a dict as in the API."""
-    listed = "\n".join(
-        json.dumps({key: each[key] for key in _SHOWN if each.get(key)}, ensure_ascii=False)
-        for each in functions
-    )
-    shown = _FUNCTIONS.format(listed=listed)
-    return f"{shown}\n\n{_TASK.format(instructions=instructions)}" if instructions else shown
+    dialect: ToolDialect = FENCE
+    call_above: float = -1.0
+    again_above: float = -0.2
 
 
-def answered_text(answered: Sequence[Answered]) -> str:
-    """The user turn that shows the model what its calls gave."""
-    parts = [_paired(each) or _whole(each) for each in answered]
-    return "\n\n".join([*parts, _ANSWER])
+def dialect_of(template: str, *, named: str | None = None) -> ToolDialect:
+    """The dialect of a model.
+
+    Args:
+        template: its chat template; tags in it are believed.
+        named: what the manifest says, which counts more: templates are copied from model to model.
+    """
+    if named is not None:
+        return DIALECTS[named]
+    return TAGS if "<tool_call>" in template else FENCE
 
 
-def calls_grammar(functions: Sequence[Mapping[str, Any]], *, most: int) -> Grammar:
-    """What may follow OPENER: up to `most` calls of these functions, each by its schema."""
-    names, rules = [], []
-    for index, each in enumerate(functions):
-        schema = each.get("parameters") or {"type": "object", "properties": {}}
-        schema = {"additionalProperties": False, **schema}
-        names.append(f"call{index}")
-        begin = json.dumps(f'{{"name": {json.dumps(each["name"])}, "arguments": ')
-        rules.append(
-            f'call{index}: {begin} args{index} "}}"\nargs{index}: %json {json.dumps(schema)}'
+def arguments_schema(function: Mapping[str, Any]) -> dict[str, Any]:
+    """What a function's arguments must be; other parameters than its own are not made up."""
+    schema = function.get("parameters") or {"type": "object", "properties": {}}
+    return {"type": "object", "additionalProperties": False, **schema}
+
+
+@dataclass
+class CallReader:
+    """Reads calls while they are written, behind their opener.
+
+    Attributes:
+        calls: those that are complete.
+        repeats: the last one was there already; a model that repeats itself does not stop.
+    """
+
+    calls: list[Call] = field(default_factory=list)
+    repeats: bool = False
+    _rest: str = ""
+
+    def feed(self, text: str) -> None:
+        """More of the text has come."""
+        self._rest += text
+        while "}" in self._rest and not self.repeats:
+            begin = self._rest.find("{")
+            if begin < 0:
+                return
+            try:
+                value, end = json.JSONDecoder().raw_decode(self._rest, begin)
+            except ValueError:
+                return
+            self._rest = self._rest[end:]
+            call = Call(value["name"], json.dumps(value["arguments"], ensure_ascii=False))
+            self.repeats = call in self.calls
+            if not self.repeats:
+                self.calls.append(call)
+
+    @property
+    def broken_off(self) -> bool:
+        """A call has begun and is not complete."""
+        return "{" in self._rest
+
+
+class ProseWatch:
+    """Finds a call that begins in the middle of an answer in words, in whatever form.
+
+    What may yet become one is held back. White space does not count, as models put it anywhere.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Look for calls of the functions called `names`."""
+        self._beginnings = tuple(
+            f'{begin}"name":{json.dumps(name)}' for name in names for begin in _USUAL_BEGINNINGS
         )
-    more = f'(", " call){{0,{most - 1}}}' if most > 1 else ""
-    lines = [f'start: call {more} "]"', f"call: {' | '.join(names)}", *rules]
-    return Grammar("lark", "\n".join(lines))
+        self._held = ""
+        self._at_line_start = True
+        self.found = False
 
+    def feed(self, text: str) -> str:
+        """Return what is certainly words; sets `found` at a call, and nothing follows then."""
+        if self.found or not self._beginnings:
+            return "" if self.found else text
+        held, line_start = self._held + text, self._at_line_start
+        for index, character in enumerate(held):
+            if character in "`<" or (line_start and character in "[{"):
+                rest = "".join(held[index:].split())
+                self.found = any(rest.startswith(begin) for begin in self._beginnings)
+                if self.found or any(begin.startswith(rest) for begin in self._beginnings):
+                    self._held, self._at_line_start = held[index:], line_start
+                    return held[:index]
+            line_start = character == "\n" or (line_start and character.isspace())
+        self._held, self._at_line_start = "", line_start
+        return held
 
-def parse_calls(text: str) -> list[Call]:
-    """The calls of a text that OPENER began; each of those that repeat one another once.
-
-    Raises:
-        ValueError: it is not a list of calls, for example because it was cut off.
-    """
-    calls: list[Call] = []
-    for each in json.loads(f"[{text}"):
-        arguments = json.dumps(each["arguments"], ensure_ascii=False)
-        call = Call(each["name"], arguments)
-        if call not in calls:
-            calls.append(call)
-    return calls
-
-
-def _whole(answered: Answered) -> str:
-    return _OUTPUT.format(
-        name=answered.call.name,
-        arguments=_clipped(answered.call.arguments),
-        output=_clipped(answered.output),
-    )
-
-
-def _paired(answered: Answered) -> str | None:
-    """Each item of the one list among the arguments beside its item of the output.
-
-    A model that sees two lists does not find which belongs to which. None if they do not pair up.
-    """
-    try:
-        outputs, arguments = json.loads(answered.output), json.loads(answered.call.arguments)
-    except ValueError:
-        return None
-    lists = [value for value in arguments.values() if isinstance(value, list) and value]
-    if len(lists) != 1 or not isinstance(outputs, list) or len(outputs) != len(lists[0]):
-        return None
-    lines = [f"The function {answered.call.name} was called for me. Item by item, it gave:"]
-    for number, (item, output) in enumerate(zip(lists[0], outputs, strict=True), 1):
-        shown = item if isinstance(item, str) else _plain(item)
-        lines.append(f"{number}. {shown}\n   Output for {number}: {_plain(output)}")
-    return _clipped("\n".join(lines))
-
-
-def _plain(value: Any) -> str:
-    """A value without JSON's signs, as far as it is simple."""
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, dict):
-        return "; ".join(f"{key}: {_plain(each)}" for key, each in value.items())
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _clipped(text: str) -> str:
-    """Head and tail of a text that is too long, and how much is left out."""
-    if len(text) <= MAX_OUTPUT_CHARS:
-        return text
-    half = MAX_OUTPUT_CHARS // 2
-    left_out = len(text) - 2 * half
-    return f"{text[:half]}\n[... {left_out:,} characters left out ...]\n{text[-half:]}"
+    def flush(self) -> str:
+        """What was held back and is words after all; the answer is over."""
+        held, self._held = self._held, ""
+        return "" if self.found else held

@@ -1,63 +1,82 @@
 """FunctionCaller: whether the model wants functions called, and with which arguments.
 
-The first token decides: how likely it is that the answer begins with a fence. Then the opener is
-written for the model and the calls follow under a grammar of the functions' schemas, so that what
-is submitted is valid whatever the model is.
+The first token decides: how likely it is that the answer begins with a call. Then the opener is
+written for the model and the calls follow under a grammar of the functions' schemas. What is
+submitted has been validated, whatever the model is.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from localassist.engine import tool_dialect
-from localassist.engine.request import FinishReason, GenerationRequest, SamplingParams
-from localassist.engine.tool_dialect import Answered, Call
-from localassist.errors import ModelError
+from localassist.engine.chat_template import ChatMessage
+from localassist.engine.json_schema import problems
+from localassist.engine.request import GenerationRequest
+from localassist.engine.tool_dialect import (
+    FENCE,
+    MAX_CALLS,
+    TAGS,
+    Call,
+    CallReader,
+    ProseWatch,
+    arguments_schema,
+)
+from localassist.engine.tool_results import Answered, answered_text
+from localassist.errors import BadRequestError, ModelError
 from localassist.types.run_step import ToolCallsStepDetails
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from localassist.engine.request import Engine, Generation
+    from localassist.engine.constraint import Grammar
+    from localassist.engine.tool_dialect import ToolHabits
+    from localassist.runs.model_calls import ModelCalls
     from localassist.types.run import Run
     from localassist.types.run_step import RunStep
+
+log = logging.getLogger("localassist.runs")
 
 # Inside calls the run's temperature does not hold: it is for prose.
 _CALL_TEMPERATURE = 0.2
 _MAX_CALL_TOKENS = 1536
-# A call is made above this logarithm of the opener's probability, by size of the model. Of 24
-# questions of the Berkeley collection that want a call, all lie above (Qwen2.5-Coder 1.5B: -0.77,
-# 0.5B: -0.94); of 12 that do not, half lie below.
-_THRESHOLD = -0.9
-_SMALL_THRESHOLD = -1.0
-_SMALL_MODELS = ("0.5b", "135m", "360m")
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What the model wants: calls, or none; and the tokens it took."""
-
-    calls: list[Call]
-    num_tokens: int
+# Then the functions are hidden: a small model would call for ever.
+MAX_ROUNDS = 6
+_REPAIR = """That is not valid: {problems}
+Write the calls again, with arguments that fit."""
 
 
 class FunctionCaller:
     """The functions of one run. Used by the run's worker only."""
 
-    def __init__(self, run: Run, answered_steps: Sequence[RunStep]) -> None:
-        self._choice = run.tool_choice
-        self._parallel = run.parallel_tool_calls
-        self.answered = [
-            Answered(Call(call.function.name, call.function.arguments), call.function.output or "")
+    def __init__(self, run: Run, answered_steps: Sequence[RunStep], habits: ToolHabits) -> None:
+        """Look at what the run may call, and has called.
+
+        Args:
+            run: with its tools.
+            answered_steps: its steps of tool calls, in order.
+            habits: of the model.
+        """
+        self._habits = habits
+        self._dialect = habits.dialect
+        rounds = [
+            step.step_details
             for step in answered_steps
             if isinstance(step.step_details, ToolCallsStepDetails)
-            for call in step.step_details.tool_calls
         ]
-        # Small models call again instead of answering while the functions stay in view.
+        self.answered = [
+            Answered(Call(call.function.name, call.function.arguments), call.function.output or "")
+            for details in rounds
+            for call in details.tool_calls
+        ]
+        # What the caller forces holds for the first step, or the run would never end.
+        self._choice = "auto" if rounds and run.tool_choice != "none" else run.tool_choice
+        self._parallel = run.parallel_tool_calls
+        self._temperature = run.temperature if "temperature" in run.model_fields_set else None
         self.functions: list[dict[str, Any]] = (
-            [] if self.answered or self._choice == "none"
+            [] if self._choice == "none" or len(rounds) >= MAX_ROUNDS
             else [tool["function"] for tool in run.tools if tool["type"] == "function"]
         )  # fmt: skip
         if self._named is not None:
@@ -72,76 +91,152 @@ class FunctionCaller:
         """A call is to be made whatever the model wants."""
         return self._choice == "required" or self._named is not None
 
-    def system_text(self, instructions: str | None) -> str | None:
-        """The system turn."""
-        if not self.functions:
-            return instructions
-        return tool_dialect.system_text(instructions, self.functions)
+    def turns(self, instructions: str | None) -> tuple[str | None, list[ChatMessage]]:
+        """The system turn, and the turns after the thread's, of a model that may call."""
+        system = self._dialect.system_text(instructions, self.functions)
+        return system, self._closing(may_call=True)
 
-    def closing_text(self) -> str | None:
-        """A last user turn with what the functions gave, or None."""
-        return tool_dialect.answered_text(self.answered) if self.answered else None
+    def closing_turns(self, instructions: str | None) -> tuple[str | None, list[ChatMessage]]:
+        """The same of a model that is to answer; once there are results, calls are not shown."""
+        if self.answered or not self.functions:
+            return instructions, self._closing(may_call=False)
+        return self._dialect.system_text(instructions, self.functions), []
 
-    def decide(
-        self, engine: Engine, prompt: list[int], submit: Callable[[GenerationRequest], Generation]
-    ) -> Decision:
-        """Ask the model.
+    def _closing(self, *, may_call: bool) -> list[ChatMessage]:
+        if not self.answered:
+            return []
+        return [ChatMessage("user", answered_text(self.answered, may_call=may_call))]
+
+    def wants_call(self, model: ModelCalls, prompt: list[int]) -> bool:
+        """Whether a call is to be made now."""
+        if self.forced:
+            return True
+        opener = model.engine.encode_text(self._dialect.opener)[0]
+        habits = self._habits
+        threshold = habits.again_above if self.answered else habits.call_above
+        return model.first_logprob(prompt, opener) > threshold
+
+    def write(
+        self,
+        model: ModelCalls,
+        prompt: list[int],
+        extend: Callable[[Sequence[ChatMessage]], list[int]],
+    ) -> list[Call]:
+        """Have the model write calls; none if all it writes has been answered already.
+
+        Args:
+            model: writes.
+            prompt: of a model that may call.
+            extend: the prompt with further turns, for a second try.
 
         Raises:
-            ModelError: it began calls and did not end them in the room there is.
+            ModelError: no valid call came of two tries.
+            Interrupted: the run is to stop.
         """
-        if not self.forced and not self._wants_call(engine, prompt, submit):
-            return Decision([], 0)
-        opener = engine.encode_text(tool_dialect.OPENER)
-        most = 1 if self._named is not None or not self._parallel else tool_dialect.MAX_CALLS
-        constraint = engine.constrain(tool_dialect.calls_grammar(self.functions, most=most))
-        generation = submit(
-            GenerationRequest(
-                prompt_tokens=[*prompt, *opener],
-                sampling=replace(engine.sampling_defaults, temperature=_CALL_TEMPERATURE),
-                max_tokens=_MAX_CALL_TOKENS,
-                constraint=constraint,
-            )
-        )
-        events = list(generation)
-        text = "".join(event.text for event in events)
-        num_tokens = sum(event.num_tokens for event in events)
-        if events[-1].finish_reason is FinishReason.CANCELLED:
-            return Decision([], num_tokens)
-        return Decision(_complete(text), num_tokens)
+        grammar = self._grammar(model)
+        calls = self._written(model, prompt, grammar)
+        wrong = self._wrong(calls)
+        if wrong or not calls:
+            again = extend(self._repair_turns(calls, wrong or "the call is not complete."))
+            calls = self._written(model, again, grammar)
+            wrong = self._wrong(calls)
+        if wrong or not calls:
+            raise _no_valid_call(wrong)
+        known = {_identity(each.call) for each in self.answered}
+        return [call for call in calls if _identity(call) not in known]
 
-    def banned_first(self, engine: Engine) -> tuple[int, ...]:
+    def watch(self) -> ProseWatch:
+        """Looks for a call in the middle of an answer in words."""
+        may_call = self.functions and not self.forced
+        return ProseWatch([each["name"] for each in self.functions] if may_call else ())
+
+    def banned_first(self, model: ModelCalls) -> tuple[int, ...]:
         """Tokens that an answer in words must not begin with."""
         if not self.functions and not self.answered:
             return ()
-        texts = (tool_dialect.FENCE, tool_dialect.OPENER, "[{")
-        return tuple({engine.encode_text(text)[0] for text in texts})
+        openers = ("```", FENCE.opener, TAGS.opener, "[{")
+        return tuple({model.engine.encode_text(text)[0] for text in openers})
 
-    def _wants_call(
-        self, engine: Engine, prompt: list[int], submit: Callable[[GenerationRequest], Generation]
-    ) -> bool:
-        opener = engine.encode_text(tool_dialect.OPENER)[0]
-        generation = submit(
+    # --- one try ---
+
+    def _grammar(self, model: ModelCalls) -> Grammar:
+        """What the calls must be; where it cannot say all of a schema, as much as it can."""
+        most = 1 if self._named is not None or not self._parallel else MAX_CALLS
+        grammar = self._dialect.grammar(self.functions, most=most)
+        try:
+            model.engine.constrain(grammar)
+        except BadRequestError:
+            return replace(grammar, lenient=True)
+        return grammar
+
+    def _written(self, model: ModelCalls, prompt: list[int], grammar: Grammar) -> list[Call]:
+        """The complete calls that the model writes, until it repeats itself."""
+        engine = model.engine
+        temperature = self._temperature
+        if temperature is None:
+            temperature = engine.sampling_defaults.temperature
+        reader = CallReader()
+        events = model.generate(
             GenerationRequest(
-                prompt_tokens=prompt,
-                sampling=SamplingParams(),
-                max_tokens=1,
-                watched=(opener,),
+                prompt_tokens=[*prompt, *engine.encode_text(self._dialect.opener)],
+                sampling=replace(
+                    engine.sampling_defaults, temperature=min(temperature, _CALL_TEMPERATURE)
+                ),
+                max_tokens=_MAX_CALL_TOKENS,
+                constraint=engine.constrain(grammar),
             )
         )
-        for _ in generation:
-            pass
-        small = any(name in engine.name.lower() for name in _SMALL_MODELS)
-        threshold = _SMALL_THRESHOLD if small else _THRESHOLD
-        return generation.first_logprobs.get(opener, float("-inf")) > threshold
+        for event in events:
+            reader.feed(event.text)
+            if reader.repeats:
+                break
+        events.close()
+        if reader.broken_off and reader.calls:
+            log.warning("a call was cut off after %d tokens; those before it are made",
+                        _MAX_CALL_TOKENS)  # fmt: skip
+        return reader.calls
+
+    def _wrong(self, calls: Sequence[Call]) -> str:
+        """What of the calls does not fit their schemas."""
+        schemas = {each["name"]: arguments_schema(each) for each in self.functions}
+        found = []
+        for call in calls:
+            for problem in problems(json.loads(call.arguments), schemas[call.name]):
+                where = f" at '{problem.path}'" if problem.path else ""
+                found.append(f"{call.name}{where}: {problem.message}.")
+        return " ".join(found)
+
+    def _repair_turns(self, calls: Sequence[Call], wrong: str) -> list[ChatMessage]:
+        listed = self._dialect.separator.join(_text(call) for call in calls)
+        written = f"{self._dialect.opener}{listed}{self._dialect.closer}"
+        return [
+            ChatMessage("assistant", written),
+            ChatMessage("user", _REPAIR.format(problems=wrong)),
+        ]
 
 
-def _complete(text: str) -> list[Call]:
+def _text(call: Call) -> str:
+    return f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments}}}'
+
+
+def _identity(call: Call) -> tuple[str, Any]:
+    """Equal for calls that differ in the order of their arguments only."""
     try:
-        return tool_dialect.parse_calls(text)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"The model began a call and did not end it within {_MAX_CALL_TOKENS} tokens.",
-            code="call_incomplete",
-            hint="Give the function fewer parameters, or use a larger model.",
-        ) from error
+        arguments: Mapping[str, Any] = json.loads(call.arguments)
+    except ValueError:
+        return call.name, call.arguments
+    return call.name, json.dumps(arguments, sort_keys=True)
+
+
+def _no_valid_call(wrong: str) -> ModelError:
+    if wrong:
+        return ModelError(
+            f"The model's calls do not fit their schemas: {wrong}",
+            code="call_invalid",
+            hint="Simplify the functions' parameters, or use a larger model.",
+        )
+    return ModelError(
+        f"The model began a call and did not end it within {_MAX_CALL_TOKENS} tokens.",
+        code="call_incomplete",
+        hint="Give the function fewer parameters, or use a larger model.",
+    )

@@ -7,41 +7,24 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from localassist.engine.request import (
-    Engine,
-    FinishReason,
-    Generation,
-    GenerationRequest,
-    SamplingParams,
-)
+from localassist.engine.request import Engine, FinishReason
 from localassist.errors import ClosedError, LocalAssistError
-from localassist.runs import prompt
+from localassist.runs.answer import AnswerWriter
+from localassist.runs.answer_format import answer_format
 from localassist.runs.function_calls import FunctionCaller
+from localassist.runs.model_calls import Interrupted, ModelCalls, total
+from localassist.runs.prompter import Prompter, PromptTooLong
 from localassist.runs.recorder import RunRecorder, Services
 from localassist.runs.tool_record import require_action
-from localassist.store import messages, run_steps
-from localassist.types.run import LastError, PromptTokensDetails, Run, Truncation, Usage
+from localassist.store import run_steps
+from localassist.types.run import LastError, Run, Usage
 
 if TYPE_CHECKING:
     from localassist.engine.pool import EnginePool
 
 log = logging.getLogger("localassist.runs")
-
-# The shortest answer that a prompt must leave room for, as far as the context allows.
-ANSWER_TOKENS = 1024
-_SMALLEST_MESSAGE_TOKENS = 4  # a turn's frame alone; bounds how much history is worth reading
-_LOOK_S = 0.25  # between two looks at the clock and the flags while the model is silent
-
-
-@dataclass(frozen=True)
-class _PromptLimit:
-    """Tokens that the prompt may have, and whether the caller set them."""
-
-    tokens: int
-    from_caller: bool
 
 
 class RunLoop:
@@ -52,7 +35,7 @@ class RunLoop:
         self._engines = engines
         self._run = run
         self._recorder = RunRecorder(services, run)
-        self._generation: Generation | None = None
+        self._model: ModelCalls | None = None
         self._stop = threading.Event()
         self._abandoned = False
         self._spent: list[Usage] = []
@@ -60,8 +43,8 @@ class RunLoop:
     def cancel(self) -> None:
         """The run's status has changed to `cancelling`: stop what it does."""
         self._stop.set()
-        if self._generation is not None:
-            self._generation.cancel()
+        if self._model is not None:
+            self._model.stop()
 
     def abandon(self) -> None:
         """The process is closing: stop without ending the run, so that another one resumes it."""
@@ -91,155 +74,93 @@ class RunLoop:
     # --- steps ---
 
     def _answer(self, engine: Engine) -> None:
-        """One model call, recorded as one message."""
+        """Call the model until it wants functions called or has answered."""
         if self._ended_early(None):
             return
-        run = self._run
-        steps = run_steps.tool_calls_of_run(self._services.store.read(), run.id)
+        steps = run_steps.tool_calls_of_run(self._services.store.read(), self._run.id)
         self._spent = [step.usage for step in steps if step.usage is not None]
-        caller = FunctionCaller(run, steps)
-        built, limit = self._prompt(engine, caller)
-        if built is None:
+        model = ModelCalls(engine, is_over=lambda: self._overdue or self._abandoned)
+        self._model = model
+        if self._stop.is_set():
+            model.stop()
+        prompter = Prompter(self._services, self._run, engine, self._recorder)
+        caller = FunctionCaller(self._run, steps, engine.tools)
+        try:
+            if not self._called(model, caller, prompter):
+                self._write(model, caller, prompter)
+        except Interrupted:
+            usage = self._total(model)
+            if not self._ended_early(usage):
+                self._recorder.end("cancelled", usage=usage)
+        except PromptTooLong as limit:
             self._prompt_too_long(engine, limit)
-            return
-        if caller.functions and self._called(engine, caller, built):
-            return
-        generation = self._submit(
-            engine,
-            GenerationRequest(
-                prompt_tokens=built.tokens,
-                sampling=_sampling(run, engine.sampling_defaults),
-                max_tokens=run.max_completion_tokens,
-                banned_first=caller.banned_first(engine),
-            ),
-        )
-        num_tokens, reason = self._follow(generation)
-        self._end(reason, _usage(generation, num_tokens))
 
-    def _called(self, engine: Engine, caller: FunctionCaller, built: prompt.Prompt) -> bool:
-        """Let the run wait for functions, if the model wants any; True if it rests or has ended."""
-        decision = caller.decide(engine, built.tokens, lambda asked: self._submit(engine, asked))
-        num_prompt, num_tokens = len(built.tokens), decision.num_tokens
-        usage = Usage(
-            completion_tokens=num_tokens,
-            prompt_tokens=num_prompt,
-            total_tokens=num_prompt + num_tokens,
-        )
-        if self._ended_early(self._total(usage)):
-            return True
-        if not decision.calls:
+    def _called(self, model: ModelCalls, caller: FunctionCaller, prompter: Prompter) -> bool:
+        """Let the run wait for functions, if the model wants any."""
+        if not caller.functions:
             return False
-        if not require_action(self._services, self._run, decision.calls, usage):
-            self._recorder.end("cancelled", usage=self._total(usage))
+        prompt = prompter.tokens(*caller.turns(self._run.instructions))
+        return caller.wants_call(model, prompt) and self._wait(model, caller, prompter)
+
+    def _wait(self, model: ModelCalls, caller: FunctionCaller, prompter: Prompter) -> bool:
+        """Let the run wait for calls; False if all that come have been answered already."""
+        system, closing = caller.turns(self._run.instructions)
+        prompt = prompter.tokens(system, closing)
+        calls = caller.write(model, prompt, lambda more: prompter.tokens(system, [*closing, *more]))
+        if not calls:
+            return False
+        if self._ended_early(self._total(model)):
+            return True
+        if not require_action(self._services, self._run, calls, model.usages[-1]):
+            self._recorder.end("cancelled", usage=self._total(model))
         return True
 
-    def _submit(self, engine: Engine, request: GenerationRequest) -> Generation:
-        generation = engine.submit(request)
-        self._generation = generation
-        if self._stop.is_set():
-            generation.cancel()
-        return generation
-
-    def _total(self, usage: Usage) -> Usage:
-        """The usage with that of the run's earlier model calls."""
-        spent = [*self._spent, usage]
-        return Usage(
-            completion_tokens=sum(each.completion_tokens for each in spent),
-            prompt_tokens=sum(each.prompt_tokens for each in spent),
-            total_tokens=sum(each.total_tokens for each in spent),
-            prompt_tokens_details=usage.prompt_tokens_details,
-        )
-
-    def _prompt(
-        self, engine: Engine, caller: FunctionCaller
-    ) -> tuple[prompt.Prompt | None, _PromptLimit]:
-        run, connection = self._run, self._services.store.read()
-        limit = _prompt_limit(run, engine.n_ctx)
-        strategy = run.truncation_strategy
-        wanted = strategy.last_messages if strategy is not None else None
-        most = max(1, limit.tokens // _SMALLEST_MESSAGE_TOKENS)
-        history = messages.history(
-            connection,
-            thread_id=run.thread_id,
-            run_id=run.id,
-            limit=most if wanted is None else min(wanted, most),
-        )
-        total = messages.count(connection, thread_id=run.thread_id, run_id=run.id)
-        built = prompt.build(
-            history,
-            instructions=caller.system_text(run.instructions),
-            max_tokens=limit.tokens,
-            closing=caller.closing_text(),
-            encode=engine.encode_chat,
-        )
-        if built is not None:
-            # What the caller's own `last_messages` leaves out is no surprise to be reported.
-            asked_for = total if wanted is None else min(wanted, total)
-            dropped = asked_for - len(history) + built.num_dropped
-            if dropped > 0:
-                self._report_truncation(dropped, built, limit)
-        return built, limit
-
-    def _report_truncation(self, dropped: int, built: prompt.Prompt, limit: _PromptLimit) -> None:
-        log.warning(
-            "run %s: %d messages do not fit the context", self._run.id, dropped,
-            extra={"run_id": self._run.id},
-        )  # fmt: skip
-        self._recorder.note_truncation(
-            Truncation(
-                dropped_messages=dropped,
-                prompt_tokens=len(built.tokens),
-                max_prompt_tokens=limit.tokens,
+    def _write(self, model: ModelCalls, caller: FunctionCaller, prompter: Prompter) -> None:
+        """Write a message and end, or let the run wait for a call that begins in it."""
+        wanted = answer_format(self._run.response_format)
+        system, closing = caller.closing_turns(self._run.instructions)
+        system = wanted.system_text(system)
+        prompt = prompter.tokens(system, closing)
+        writer = AnswerWriter(self._run, model, self._recorder)
+        if wanted.schema is not None:
+            reason: FinishReason | None = writer.formatted(
+                wanted, prompt, lambda more: prompter.tokens(system, [*closing, *more])
             )
-        )
+        else:
+            banned = caller.banned_first(model)
+            reason = writer.words(prompt, banned_first=banned, watch=caller.watch())
+        if reason is not None:
+            self._end(reason, model)
+        elif not self._wait(model, caller, prompter):
+            self._end(FinishReason.STOP, model)
 
-    def _prompt_too_long(self, engine: Engine, limit: _PromptLimit) -> None:
+    def _total(self, model: ModelCalls) -> Usage | None:
+        """Tokens of all the run's calls of the model."""
+        return total([*self._spent, *model.usages])
+
+    def _end(self, reason: FinishReason, model: ModelCalls) -> None:
+        usage, step_usage = self._total(model), model.usages[-1]
+        if self._ended_early(usage):
+            return
+        if reason is FinishReason.LENGTH:
+            ended = self._recorder.end(
+                "incomplete", reason="max_completion_tokens", usage=usage, step_usage=step_usage
+            )
+        else:
+            ended = self._recorder.end("completed", usage=usage, step_usage=step_usage)
+        if not ended and not self._recorder.end("cancelled", usage=usage, step_usage=step_usage):
+            log.info("run %s has ended elsewhere", self._run.id, extra={"run_id": self._run.id})
+
+    def _prompt_too_long(self, engine: Engine, limit: PromptTooLong) -> None:
         if limit.from_caller:
             self._recorder.end("incomplete", reason="max_prompt_tokens")
             return
         self._fail(
-            f"The instructions and the last message do not fit the {limit.tokens} tokens that a "
+            f"The instructions and the last message do not fit the {limit.limit} tokens that a "
             f"prompt of '{engine.name}' may have. Shorten them, or raise the setting n_ctx "
             f"(now {engine.n_ctx}).",
             code="invalid_prompt",
         )
-
-    def _follow(self, generation: Generation) -> tuple[int, FinishReason | None]:
-        """Record the answer while it grows; None as the reason if it was stopped from here."""
-        num_tokens = 0
-        opened = False
-        while not generation.channel.exhausted:
-            event = generation.channel.get(timeout_s=_LOOK_S)
-            if self._overdue or self._abandoned:
-                generation.cancel()
-                return num_tokens, None
-            if event is None:
-                continue
-            if not opened and event.finish_reason is not FinishReason.CANCELLED:
-                self._recorder.open_message()
-                opened = True
-            num_tokens += event.num_tokens
-            if not self._recorder.add_text(event.text):
-                generation.cancel()
-                return num_tokens, None
-            if event.finish_reason is not None:
-                return num_tokens, event.finish_reason
-        return num_tokens, None
-
-    def _end(self, reason: FinishReason | None, usage: Usage) -> None:
-        total = self._total(usage)
-        if self._ended_early(total):
-            return
-        if reason is FinishReason.STOP:
-            ended = self._recorder.end("completed", usage=total, step_usage=usage)
-        elif reason is FinishReason.LENGTH:
-            ended = self._recorder.end(
-                "incomplete", reason="max_completion_tokens", usage=total, step_usage=usage
-            )
-        else:
-            ended = self._recorder.end("cancelled", usage=total, step_usage=usage)
-        if not ended and not self._recorder.end("cancelled", usage=total, step_usage=usage):
-            log.info("run %s has ended elsewhere", self._run.id, extra={"run_id": self._run.id})
 
     # --- ends that are not the model's ---
 
@@ -262,30 +183,3 @@ class RunLoop:
     def _fail(self, message: str, *, code: Any) -> None:
         if not self._abandoned:
             self._recorder.end("failed", error=LastError(code=code, message=message))
-
-
-def _prompt_limit(run: Run, n_ctx: int) -> _PromptLimit:
-    answer = min(run.max_completion_tokens or ANSWER_TOKENS, n_ctx // 4)
-    room = n_ctx - answer
-    if run.max_prompt_tokens is not None and run.max_prompt_tokens < room:
-        return _PromptLimit(run.max_prompt_tokens, from_caller=True)
-    return _PromptLimit(room, from_caller=False)
-
-
-def _sampling(run: Run, defaults: SamplingParams) -> SamplingParams:
-    """The model's defaults, but for what the caller has given."""
-    sampling = defaults
-    if "temperature" in run.model_fields_set and run.temperature is not None:
-        sampling = replace(sampling, temperature=run.temperature)
-    if "top_p" in run.model_fields_set and run.top_p is not None:
-        sampling = replace(sampling, top_p=run.top_p)
-    return sampling
-
-
-def _usage(generation: Generation, num_tokens: int) -> Usage:
-    return Usage(
-        completion_tokens=num_tokens,
-        prompt_tokens=generation.num_prompt_tokens,
-        total_tokens=generation.num_prompt_tokens + num_tokens,
-        prompt_tokens_details=PromptTokensDetails(cached_tokens=generation.num_cached_tokens),
-    )

@@ -39,7 +39,7 @@ def build(
     *,
     instructions: str | None,
     max_tokens: int,
-    closing: str | None = None,
+    closing: Sequence[ChatMessage] = (),
     encode: Callable[[Sequence[ChatMessage]], list[int]],
 ) -> Prompt | None:
     """The longest prompt of at most `max_tokens`; None if even the last message is too long.
@@ -48,15 +48,14 @@ def build(
         history: the conversation, oldest first.
         instructions: the system turn; always kept whole.
         max_tokens: what the prompt may take of the context.
-        closing: a last user turn that is not of the conversation; kept whole.
+        closing: turns after it that are not of the conversation; kept whole.
         encode: turns a conversation into the tokens of its prompt.
     """
     system = [ChatMessage("system", instructions)] if instructions else []
-    last = [ChatMessage("user", closing)] if closing else []
     turns = [chat_message(message) for message in history]
 
     def prompt(num_dropped: int) -> Prompt | None:
-        tokens = encode([*system, *turns[num_dropped:], *last])
+        tokens = encode([*system, *turns[num_dropped:], *closing])
         return Prompt(tokens, num_dropped) if len(tokens) <= max_tokens else None
 
     if whole := prompt(0):

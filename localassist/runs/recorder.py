@@ -231,7 +231,9 @@ class RunRecorder:
             runs.TABLE.update(tx, self._run.id, truncation=truncation)
 
     def open_message(self) -> None:
-        """Begin a step and its message; those that a dead process left open are begun again."""
+        """Begin a step and its message, if need be; those of a dead process are begun again."""
+        if self._message_id is not None:
+            return
         services, run = self._services, self._run
         now = int(services.now())
         with services.store.write() as tx:
@@ -264,6 +266,23 @@ class RunRecorder:
         if self._services.now() < self._next_checkpoint:
             return True
         return self._checkpoint(self._message_id)
+
+    def close_message(self, usage: Usage) -> None:
+        """Complete the open message and its step; the run goes on."""
+        if self._message_id is None:
+            return
+        services, now = self._services, int(self._services.now())
+        ending = Ending("completed", text=self.text, step_usage=usage)
+        with services.store.write() as tx:
+            events: list[AssistantStreamEvent] = [
+                _end_message(tx, each, ending, now)
+                for each in messages.open_of_run(tx, self._run.id)
+            ]
+            events += [
+                _end_step(tx, each, ending, now) for each in run_steps.open_of_run(tx, self._run.id)
+            ]
+            services.announce(tx, self._run.id, events)
+        self._message_id, self._text = None, []
 
     def end(self, to: RunStatus, **ending: Any) -> bool:
         """End the run with its message as it stands; see Ending."""

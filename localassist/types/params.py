@@ -149,7 +149,8 @@ NoResources = Annotated[dict[str, Any], AfterValidator(_need_no_files)]
 class TextFormat(TypedDict):
     """`response_format` of plain text."""
 
-    type: Literal["text"]
+    # The other two have classes of their own; a wrong value is told of all three.
+    type: Literal["text", "json_object", "json_schema"]
 
 
 def _tag(texts: str, objects: str) -> Discriminator:
@@ -157,9 +158,47 @@ def _tag(texts: str, objects: str) -> Discriminator:
     return Discriminator(lambda value: texts if isinstance(value, str) else objects)
 
 
+@with_config(STRICT)
+class JsonObjectFormat(TypedDict):
+    """`response_format` of any JSON object."""
+
+    type: Literal["json_object"]
+
+
+@with_config(STRICT)
+class JsonSchemaParam(TypedDict, total=False):
+    """A schema for answers. With `strict`, it is refused unless all of it can be enforced."""
+
+    name: Required[Annotated[Str, Len(1, 64), AfterValidator(_function_name)]]
+    description: Annotated[Str, Len(0, MAX_TEXT_CHARS)] | None
+    schema: dict[str, Any] | None
+    strict: bool | None
+
+
+@with_config(STRICT)
+class JsonSchemaFormat(TypedDict):
+    """`response_format` of JSON by a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: JsonSchemaParam
+
+
+_FORMATS = ("text", "json_object", "json_schema")
+
+
+def _format_tag(value: Any) -> str:
+    if isinstance(value, str):
+        return "<str>"
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    return f"<{kind}>" if kind in _FORMATS else "<text>"
+
+
 ResponseFormat = Annotated[
-    Annotated[Literal["auto"], Tag("<str>")] | Annotated[TextFormat, Tag("<object>")],
-    _tag("<str>", "<object>"),
+    Annotated[Literal["auto"], Tag("<str>")]
+    | Annotated[TextFormat, Tag("<text>")]
+    | Annotated[JsonObjectFormat, Tag("<json_object>")]
+    | Annotated[JsonSchemaFormat, Tag("<json_schema>")],
+    Discriminator(_format_tag),
 ]
 
 
@@ -405,5 +444,6 @@ class ChatCompletionParams(RequestOptions, total=False):
     max_completion_tokens: Annotated[int, Interval(ge=1)] | None
     stop: StopTexts | None
     seed: Seed | None
+    response_format: ResponseFormat | None
     presence_penalty: Penalty | None
     frequency_penalty: Penalty | None

@@ -263,7 +263,11 @@ def refused(client, *functions, **params):
             "tools[0].function.parameters",
         ),
         (
-            {"name": "a", "parameters": {"type": "object", "not": {"required": ["b"]}}},
+            {
+                "name": "a",
+                "parameters": {"type": "object", "not": {"required": ["b"]}},
+                "strict": True,
+            },
             "invalid_function_parameters",
             "tools[0].function.parameters",
         ),
@@ -280,8 +284,9 @@ def test_a_function_that_cannot_be_honoured_is_refused(client, function, code, p
 
 
 def test_a_refused_schema_says_which_keyword_it_is(client):
-    error = refused(client, {"name": "a", "parameters": {"type": "object", "not": {}}})
-    assert "not" in error.message
+    schema = {"type": "object", "not": {}}
+    error = refused(client, {"name": "a", "parameters": schema, "strict": True})
+    assert '"not"' in error.message
     assert "'a'" in error.message
 
 

@@ -1,0 +1,100 @@
+"""How a model is shown what its calls gave. Pure."""
+
+from __future__ import annotations
+
+import json
+import string
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from localassist.engine.tool_dialect import Call
+
+MAX_OUTPUT_CHARS = 6000
+_OUTPUT = """The function {name} was called for me, with these arguments:
+{arguments}
+It gave this output:
+{output}"""
+_ANSWER = """Now answer my request in words, using this output. Judge what is in it by the \
+arguments: say of each part whether it is right, and what is right where it is not. Do not call a \
+function again and do not write JSON."""
+_GO_ON = """If my request needs another call, one that was not made yet, write it. If not, answer \
+my request in words, using this output."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A call and what it gave."""
+
+    call: Call
+    output: str
+
+
+def answered_text(answered: Sequence[Answered], *, may_call: bool) -> str:
+    """The user turn that shows the model what its calls gave.
+
+    Args:
+        answered: the run's calls, in order.
+        may_call: whether it is asked for further calls, or for the answer.
+    """
+    parts = [_paired(each) or _whole(each) for each in answered]
+    return "\n\n".join([*parts, _GO_ON if may_call else _ANSWER])
+
+
+def clipped(text: str) -> str:
+    """Head and tail of a text that is too long, and how much is left out."""
+    if len(text) <= MAX_OUTPUT_CHARS:
+        return text
+    half = MAX_OUTPUT_CHARS // 2
+    left_out = len(text) - 2 * half
+    return f"{text[:half]}\n[... {left_out:,} characters left out ...]\n{text[-half:]}"
+
+
+def _whole(answered: Answered) -> str:
+    return _OUTPUT.format(
+        name=answered.call.name,
+        arguments=clipped(answered.call.arguments),
+        output=clipped(answered.output),
+    )
+
+
+def _paired(answered: Answered) -> str | None:
+    """Each item of the one list among the arguments beside its item of the output.
+
+    A model that sees two lists does not find which belongs to which. None if they do not pair up.
+    """
+    try:
+        outputs, arguments = json.loads(answered.output), json.loads(answered.call.arguments)
+    except ValueError:
+        return None
+    lists = [value for value in arguments.values() if isinstance(value, list) and value]
+    if len(lists) != 1 or not isinstance(outputs, list) or len(outputs) != len(lists[0]):
+        return None
+    lines = [f"The function {answered.call.name} was called for me. Item by item, it gave:"]
+    for number, (item, output) in enumerate(zip(lists[0], outputs, strict=True), 1):
+        shown = item if isinstance(item, str) else _plain(item)
+        lines.append(f"{number}. {shown}\n   Output for {number}: {_plain(output)}")
+        if (meant := _option_meant(item, output)) is not None:
+            lines[-1] += f", which means {_plain(meant)}"
+    return clipped("\n".join(lines))
+
+
+def _option_meant(item: Any, output: Any) -> Any:
+    """What a single letter stands for beside its item's one list of options; None if nothing."""
+    if not isinstance(item, dict) or not isinstance(output, str):
+        return None
+    letter = output.strip().rstrip(".)").lower()
+    lists = [value for value in item.values() if isinstance(value, list)]
+    if len(lists) != 1 or len(letter) != 1 or letter not in string.ascii_lowercase:
+        return None
+    index = string.ascii_lowercase.index(letter)
+    return lists[0][index] if index < len(lists[0]) else None
+
+
+def _plain(value: Any) -> str:
+    """A value without JSON's signs, as far as it is simple."""
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_plain(each)}" for key, each in value.items())
+    return json.dumps(value, ensure_ascii=False)

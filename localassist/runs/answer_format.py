@@ -1,0 +1,81 @@
+"""AnswerFormat: what a run's `response_format` makes of its answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from localassist.engine.constraint import Grammar
+from localassist.engine.json_schema import problems
+from localassist.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from localassist.engine.request import Engine
+
+_OBJECT = "Your answer is read by a program: write nothing but one JSON object."
+_SCHEMA = """Your answer is read by a program: write nothing but JSON that fits this schema:
+{schema}"""
+
+
+@dataclass(frozen=True)
+class AnswerFormat:
+    """JSON by a schema, a JSON object, or a text.
+
+    Attributes:
+        schema: of the answer; None leaves it free.
+        told: what the model is told of it.
+        strict: refuse what cannot be enforced while the model writes.
+    """
+
+    schema: Any = None
+    told: str = ""
+    strict: bool = False
+
+    def system_text(self, instructions: str | None) -> str | None:
+        """The system turn of a model that is to answer in this format."""
+        if not self.told:
+            return instructions
+        return f"{instructions}\n\n{self.told}" if instructions else self.told
+
+    def grammar(self, *, lenient: bool = False) -> Grammar:
+        """What an answer by the schema must be."""
+        return Grammar("json_schema", json.dumps(self.schema), lenient=lenient)
+
+    def enforced(self, engine: Engine) -> Grammar:
+        """As much of it as `engine` can enforce."""
+        grammar = self.grammar()
+        try:
+            engine.constrain(grammar)
+        except BadRequestError:
+            if self.strict:
+                raise
+            return self.grammar(lenient=True)
+        return grammar
+
+    def wrong(self, text: str) -> str:
+        """What of a complete answer does not fit; empty if all of it does."""
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return "it is not JSON."
+        found = problems(value, self.schema)
+        return " ".join(
+            f"at '{each.path}': {each.message}." if each.path else f"{each.message}."
+            for each in found
+        )
+
+
+def answer_format(given: Any) -> AnswerFormat:
+    """The format that a `response_format` of the API asks for."""
+    kind = given.get("type") if isinstance(given, dict) else given
+    if kind == "json_object":
+        return AnswerFormat({"type": "object"}, _OBJECT)
+    if kind != "json_schema":
+        return AnswerFormat()
+    asked = given["json_schema"]
+    schema = asked.get("schema")
+    if schema is None:
+        schema = {"type": "object"}
+    told = _SCHEMA.format(schema=json.dumps(schema, ensure_ascii=False))
+    return AnswerFormat(schema, told, strict=bool(asked.get("strict")))

@@ -1,0 +1,121 @@
+"""ModelCalls: the model as one run calls it, with the run's end in view and its tokens counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from localassist.engine.request import FinishReason, GenerationRequest, SamplingParams
+from localassist.types.run import PromptTokensDetails, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from localassist.engine.request import Engine, Generation, TokenEvent
+
+_LOOK_S = 0.25  # between two looks at whether the run is over while the model is silent
+
+
+class Interrupted(Exception):  # not an error: the run is to stop
+    """The run was cancelled, is overdue or is to be left to another process."""
+
+
+class ModelCalls:
+    """Calls of one execution. `stop` may be called from any OS thread, the rest by its worker."""
+
+    def __init__(self, engine: Engine, *, is_over: Callable[[], bool]) -> None:
+        """Make no call yet.
+
+        Args:
+            engine: the loaded model.
+            is_over: whether the run is to stop; asked several times a second.
+        """
+        self.engine = engine
+        self._is_over = is_over
+        self._generation: Generation | None = None
+        self._stopped = False
+        self._usages: list[Usage] = []
+
+    def stop(self) -> None:
+        """Have the running call, and every later one, raise Interrupted."""
+        self._stopped = True
+        if self._generation is not None:
+            self._generation.cancel()
+
+    @property
+    def usages(self) -> Sequence[Usage]:
+        """Tokens of each call so far, the running one included."""
+        return self._usages
+
+    def generate(self, request: GenerationRequest) -> Generator[TokenEvent, None, None]:
+        """Answer a prompt. Closing the generator ends the generation.
+
+        Raises:
+            Interrupted: the run is to stop; what came before has been yielded.
+            ContextOverflowError: the prompt leaves no room for an answer.
+        """
+        generation = self._submit(request)
+        self._usages.append(_usage(generation, 0))
+        num_tokens = 0
+        try:
+            while not generation.channel.exhausted:
+                if self._is_over():
+                    raise Interrupted
+                event = generation.channel.get(timeout_s=_LOOK_S)
+                if event is None:
+                    continue
+                num_tokens += event.num_tokens
+                self._usages[-1] = _usage(generation, num_tokens)
+                if event.finish_reason is not FinishReason.CANCELLED or event.text:
+                    yield event
+                if event.finish_reason is FinishReason.CANCELLED:
+                    raise Interrupted
+        finally:
+            generation.cancel()
+
+    def first_logprob(self, prompt: Sequence[int], token: int) -> float:
+        """Logarithm of the probability that `token` begins the answer. Not counted as usage.
+
+        Raises:
+            Interrupted: the run is to stop.
+        """
+        generation = self._submit(
+            GenerationRequest(
+                prompt_tokens=prompt, sampling=SamplingParams(), max_tokens=1, watched=(token,)
+            )
+        )
+        while not generation.channel.exhausted:
+            if self._is_over():
+                generation.cancel()
+                raise Interrupted
+            event = generation.channel.get(timeout_s=_LOOK_S)
+            if event is not None and event.finish_reason is FinishReason.CANCELLED:
+                raise Interrupted
+        return generation.first_logprobs.get(token, float("-inf"))
+
+    def _submit(self, request: GenerationRequest) -> Generation:
+        generation = self.engine.submit(request)
+        self._generation = generation
+        if self._stopped:
+            generation.cancel()
+        return generation
+
+
+def total(usages: Sequence[Usage]) -> Usage | None:
+    """Tokens of several calls together; None of none."""
+    if not usages:
+        return None
+    return Usage(
+        completion_tokens=sum(each.completion_tokens for each in usages),
+        prompt_tokens=sum(each.prompt_tokens for each in usages),
+        total_tokens=sum(each.total_tokens for each in usages),
+        prompt_tokens_details=usages[-1].prompt_tokens_details,
+    )
+
+
+def _usage(generation: Generation, num_tokens: int) -> Usage:
+    return Usage(
+        completion_tokens=num_tokens,
+        prompt_tokens=generation.num_prompt_tokens,
+        total_tokens=generation.num_prompt_tokens + num_tokens,
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=generation.num_cached_tokens),
+    )

@@ -1,0 +1,113 @@
+"""Prompter: the prompts of one run, out of its thread, within the model's context."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from localassist.runs import prompt
+from localassist.store import messages
+from localassist.types.run import Run, Truncation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from localassist.engine.chat_template import ChatMessage
+    from localassist.engine.request import Engine
+    from localassist.runs.recorder import RunRecorder, Services
+
+log = logging.getLogger("localassist.runs")
+
+# The shortest answer that a prompt must leave room for, as far as the context allows.
+ANSWER_TOKENS = 1024
+_SMALLEST_MESSAGE_TOKENS = 4  # a turn's frame alone; bounds how much history is worth reading
+
+
+class PromptTooLong(Exception):  # how a run ends, not what went wrong
+    """Not even the instructions and the last message fit.
+
+    Attributes:
+        limit: tokens that the prompt may have.
+        from_caller: the run's `max_prompt_tokens` is the limit.
+    """
+
+    def __init__(self, limit: int, *, from_caller: bool) -> None:
+        super().__init__(limit)
+        self.limit = limit
+        self.from_caller = from_caller
+
+
+@dataclass(frozen=True)
+class _Limit:
+    tokens: int
+    from_caller: bool
+
+
+class Prompter:
+    """Builds prompts. Used by the run's worker only."""
+
+    def __init__(self, services: Services, run: Run, engine: Engine, recorder: RunRecorder) -> None:
+        self._services = services
+        self._run = run
+        self._engine = engine
+        self._recorder = recorder
+        self._limit = _limit(run, engine.n_ctx)
+
+    def tokens(self, system: str | None, closing: Sequence[ChatMessage] = ()) -> list[int]:
+        """The prompt for the assistant's next turn.
+
+        Args:
+            system: the system turn.
+            closing: turns that are not of the thread, after it.
+
+        Raises:
+            PromptTooLong: see there.
+        """
+        run, connection, limit = self._run, self._services.store.read(), self._limit
+        strategy = run.truncation_strategy
+        wanted = strategy.last_messages if strategy is not None else None
+        most = max(1, limit.tokens // _SMALLEST_MESSAGE_TOKENS)
+        history = messages.history(
+            connection,
+            thread_id=run.thread_id,
+            run_id=run.id,
+            limit=most if wanted is None else min(wanted, most),
+        )
+        built = prompt.build(
+            history,
+            instructions=system,
+            max_tokens=limit.tokens,
+            closing=closing,
+            encode=self._engine.encode_chat,
+        )
+        if built is None:
+            raise PromptTooLong(limit.tokens, from_caller=limit.from_caller)
+        total = messages.count(connection, thread_id=run.thread_id, run_id=run.id)
+        # What the caller's own `last_messages` leaves out is no surprise to be reported.
+        asked_for = total if wanted is None else min(wanted, total)
+        dropped = asked_for - len(history) + built.num_dropped
+        if dropped > 0:
+            self._report(dropped, len(built.tokens))
+        return built.tokens
+
+    def _report(self, dropped: int, num_tokens: int) -> None:
+        log.warning(
+            "run %s: %d messages do not fit the context", self._run.id, dropped,
+            extra={"run_id": self._run.id},
+        )  # fmt: skip
+        self._recorder.note_truncation(
+            Truncation(
+                dropped_messages=dropped,
+                prompt_tokens=num_tokens,
+                max_prompt_tokens=self._limit.tokens,
+            )
+        )
+
+
+def _limit(run: Run, n_ctx: int) -> _Limit:
+    answer = min(run.max_completion_tokens or ANSWER_TOKENS, n_ctx // 4)
+    room = n_ctx - answer
+    if run.max_prompt_tokens is not None and run.max_prompt_tokens < room:
+        return _Limit(run.max_prompt_tokens, from_caller=True)
+    return _Limit(room, from_caller=False)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from localassist.engine.backend import Backend
     from localassist.engine.kv_store import KvStore
     from localassist.engine.loop import LoopSettings
-    from localassist.engine.manifest import ManifestModel
     from localassist.engine.model_files import ModelFile
     from localassist.engine.request import Engine
     from localassist.settings import Settings
@@ -117,7 +116,7 @@ class Runtime:
             settings=self._loop_settings,
             kv=self._kv_store(backend),
             sampling_defaults=SamplingParams(**vars(model.sampling)),
-            tools=_habits(model.entry, backend.chat_template),
+            tools=_habits(model, backend.chat_template),
         )
 
     @property
@@ -164,11 +163,10 @@ class Runtime:
         return backend
 
 
-def _habits(entry: ManifestModel | None, template: str) -> ToolHabits:
-    tools = entry.tools if entry is not None else Tooling()
-    return ToolHabits(
-        dialect_of(template, named=tools.dialect), tools.call_above, tools.again_above
-    )
+def _habits(model: ModelFile, template: str) -> ToolHabits:
+    tools = model.entry.tools if model.entry is not None else Tooling()
+    dialect = dialect_of(template, model=model.name, named=tools.dialect)
+    return ToolHabits(dialect, tools.call_above, tools.again_above)
 
 
 _lock = threading.Lock()

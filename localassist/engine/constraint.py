@@ -99,7 +99,7 @@ class GrammarCompiler:
             return self._tokenizer
 
 
-class _Bytes:
+class ByteVocabulary:
     """A vocabulary of single bytes, for checking schemas without a model."""
 
     n_vocab = 257
@@ -107,18 +107,21 @@ class _Bytes:
     adds_bos = False
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:  # noqa: ARG002  # the protocol's
+        """Its bytes."""
         return list(text.encode())
 
     def token_bytes(self, token: int) -> bytes:
+        """The byte; empty for the end."""
         return bytes([token]) if token < 256 else b""
 
     def is_end(self, token: int) -> bool:
+        """Whether it is the end token."""
         return token == 256
 
 
 @cache
 def _byte_compiler() -> GrammarCompiler:
-    return GrammarCompiler(_Bytes())
+    return GrammarCompiler(ByteVocabulary())
 
 
 def check_grammar(grammar: Grammar, *, allow_lenient: bool = False) -> None:

@@ -28,7 +28,8 @@ You can call these functions:
 If the functions can do what the user asks, reply with nothing but {form}
 Put one object in the list for every call that is needed: if the user names several cities, items, \
 dates or values, call the function once for each of them.
-If no function fits the request, do not write JSON: answer in plain words."""
+If no function fits the request, do not write JSON: answer in plain words, and finish with the \
+result."""
 _TASK = """# Your task
 {instructions}
 Everything you write, also in the arguments of functions, must fit this task."""
@@ -125,16 +126,17 @@ class ToolHabits:
     again_above: float = -0.2
 
 
-def dialect_of(template: str, *, named: str | None = None) -> ToolDialect:
+def dialect_of(template: str, *, model: str = "", named: str | None = None) -> ToolDialect:
     """The dialect of a model.
 
     Args:
         template: its chat template; tags in it are believed.
-        named: what the manifest says, which counts more: templates are copied from model to model.
+        model: its name. Models for code have the templates of their family, and write fences.
+        named: what the manifest says, which counts more than all.
     """
     if named is not None:
         return DIALECTS[named]
-    return TAGS if "<tool_call>" in template else FENCE
+    return TAGS if "<tool_call>" in template and "coder" not in model.lower() else FENCE
 
 
 def arguments_schema(function: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,9 +17,11 @@ _OUTPUT = """The function {name} was called for me, with these arguments:
 {arguments}
 It gave this output:
 {output}"""
-_ANSWER = """Now answer my request in words, using this output. Judge what is in it by the \
-arguments: say of each part whether it is right, and what is right where it is not. Do not call a \
-function again and do not write JSON."""
+_ANSWER = """Now answer my request in words, using this output. Do not call a function again and \
+do not write JSON."""
+_JUDGE = """Now answer my request in words. For each item, first work out the right answer \
+yourself, then say whether the response agrees with it. A response that does not answer is wrong. \
+Do not call a function again and do not write JSON."""
 _GO_ON = """If my request needs another call, one that was not made yet, write it. If not, answer \
 my request in words, using this output."""
 
@@ -39,8 +41,10 @@ def answered_text(answered: Sequence[Answered], *, may_call: bool) -> str:
         answered: the run's calls, in order.
         may_call: whether it is asked for further calls, or for the answer.
     """
-    parts = [_paired(each) or _whole(each) for each in answered]
-    return "\n\n".join([*parts, _GO_ON if may_call else _ANSWER])
+    pairs = [_paired(each) for each in answered]
+    shown = [pair or _whole(each) for pair, each in zip(pairs, answered, strict=True)]
+    last = _GO_ON if may_call else _JUDGE if all(pairs) else _ANSWER
+    return "\n\n".join([*shown, last])
 
 
 def clipped(text: str) -> str:
@@ -74,10 +78,9 @@ def _paired(answered: Answered) -> str | None:
         return None
     lines = [f"The function {answered.call.name} was called for me. Item by item, it gave:"]
     for number, (item, output) in enumerate(zip(lists[0], outputs, strict=True), 1):
-        shown = item if isinstance(item, str) else _plain(item)
-        lines.append(f"{number}. {shown}\n   Output for {number}: {_plain(output)}")
-        if (meant := _option_meant(item, output)) is not None:
-            lines[-1] += f", which means {_plain(meant)}"
+        meant = _option_meant(item, output)
+        response = _plain(output) if meant is None else f"({output.strip(').')}) {_plain(meant)}"
+        lines.append(f"{number}. {_plain(item)}\n   Response: {response}")
     return clipped("\n".join(lines))
 
 
@@ -94,7 +97,17 @@ def _option_meant(item: Any, output: Any) -> Any:
 
 
 def _plain(value: Any) -> str:
-    """A value without JSON's signs, as far as it is simple."""
+    """A value as a person would write it down, as far as it is simple."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, dict):
-        return "; ".join(f"{key}: {_plain(each)}" for key, each in value.items())
+        return " ".join(_plain_member(each) for each in value.values())
+    if isinstance(value, list) and len(value) <= len(string.ascii_lowercase):
+        letters = zip(string.ascii_lowercase, value, strict=False)
+        return " ".join(f"({letter}) {_plain(each)}" for letter, each in letters)
     return json.dumps(value, ensure_ascii=False)
+
+
+def _plain_member(value: Any) -> str:
+    is_term = isinstance(value, str) and " " not in value
+    return f"[{value}]" if is_term else _plain(value)

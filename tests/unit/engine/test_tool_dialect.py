@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localassist.engine.constraint import GrammarCompiler, _Bytes
+from localassist.engine.constraint import ByteVocabulary, GrammarCompiler
 from localassist.engine.tool_dialect import (
     FENCE,
     TAGS,
@@ -47,7 +47,7 @@ def read(text, size=3):
 
 
 def admits(grammar, text):
-    constraint = GrammarCompiler(_Bytes()).compile(grammar)
+    constraint = GrammarCompiler(ByteVocabulary()).compile(grammar)
     for byte in text.encode():
         if not constraint.allows(byte):
             return False
@@ -125,6 +125,7 @@ def test_the_dialect_is_the_manifests_or_the_templates():
     assert dialect_of("... <tool_call> ...") is TAGS
     assert dialect_of("{{ messages }}") is FENCE
     assert dialect_of("... <tool_call> ...", named="fence") is FENCE
+    assert dialect_of("... <tool_call> ...", model="Qwen2.5-Coder-7B") is FENCE
 
 
 # --- transcripts ---

@@ -123,14 +123,16 @@ def _measured(name: str, model: Calibration, folder: Path, count: int) -> dict[s
     done = [model.logprob(each, each.text, answered=True) for each in asked[:: max(1, count // 10)]]
     call_above = threshold(wanted, [*unwanted, *chat])
     ordered = sorted(done)
-    again_above = ordered[min(len(ordered) - 1, int((1 - AGAIN) * len(ordered)))]
+    # Never easier than the first call.
+    again_above = max(call_above, ordered[min(len(ordered) - 1, int((1 - AGAIN) * len(ordered)))])
     kept = sum(value > call_above for value in wanted) / len(wanted)
     print(f"{name}: area under the curve {area(wanted, [*unwanted, *chat]):.3f}")
     print(f"  above {call_above:.2f}: {kept:.1%} of {len(wanted)} wanted calls are made,")
     for kind, values in (("off topic", unwanted), ("chat", chat)):
         declined = sum(value <= call_above for value in values) / len(values)
         print(f"  {declined:.1%} of {len(values)} questions declined: {kind}")
-    print(f"  above {again_above:.2f}: {AGAIN:.0%} of {len(done)} answered ones call again")
+    again = sum(value > again_above for value in done) / len(done)
+    print(f"  above {again_above:.2f}: {again:.0%} of {len(done)} answered ones call again")
     for kind, values in (
         ("wanted", wanted),
         ("off topic", unwanted),

@@ -1,14 +1,15 @@
 """What of llama.cpp's speed reaches a caller, and what the engine adds to it.
 
 Every figure is a ratio to a yardstick that is measured in turn with it: a bare loop around
-llama_decode, llama-cpp-python's `Llama` under a lock, and llama-server, if the environment variable
-LLAMA_SERVER names one. `--only` picks questions by name.
+llama_decode, llama-cpp-python's `Llama` under a lock, and those of llama-server (LLAMA_SERVER names
+the program), xllamacpp (XLLAMACPP_PYTHON names a Python that has it) and node-llama-cpp
+(NODE_LLAMA_CPP names the folder of its node_modules) that are there. `--only` picks questions by
+name, `--peers` peers.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.engine_peers import PEERS, installed
 from benchmarks.engine_sides import Side
 from benchmarks.harness import Target, compare, model_facts, report
 from localassist import Settings
@@ -25,11 +27,14 @@ from localassist.engine.governor import usable_cores
 from localassist.engine.model_files import ModelFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 SMALL = ("smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct")
 DEFAULT = "qwen2.5-coder-1.5b-instruct"
 N_CTX = 8192
+# Of llama.cpp's servers, one that has several slots keeps conversations in them, while one that has
+# one has to fetch them back from its cache in RAM; node-llama-cpp keeps a sequence for each.
+TURN_SLOTS = {"server": 8, "xllamacpp": 1, "node-llama-cpp": 4}
 INSTRUCTIONS = (
     "You are a patient tutor. Answer in the learner's own words, give one example from daily life, "
     "and never use a term that you have not explained before. "
@@ -96,10 +101,10 @@ def busy_program() -> Iterator[None]:
 class EngineBench:
     """The questions, for one model."""
 
-    def __init__(self, name: str, *, rounds: int) -> None:
+    def __init__(self, name: str, *, rounds: int, peers: Sequence[str] = tuple(PEERS)) -> None:
         settings = Settings.from_env()
         self._path = ModelFiles(settings.models, default=None).resolve(name).path
-        self._rounds = rounds
+        self._rounds, self._peers = rounds, peers
         self._n_threads = settings.n_threads or usable_cores()
         self._label = name.removesuffix("-instruct")
         self._facts: dict[str, Any] = {**model_facts(self._path), "threads": self._n_threads}
@@ -148,11 +153,8 @@ class EngineBench:
     def chats(self) -> None:
         """Several at once, beside the peers."""
         ours = self._side("ours")
-        self._against(ours, "lock")
-        if os.environ.get("LLAMA_SERVER"):
-            self._against(ours, "server")
-        else:
-            print("llama-server: not installed, skipped (LLAMA_SERVER names its program)")
+        for kind in installed(*self._peers):
+            self._against(ours, kind)
         ours.close()
 
     def _against(self, ours: Side, kind: str) -> None:
@@ -297,9 +299,9 @@ class EngineBench:
         self._report("longest gap while 2,000 tokens are read", values, unit="ms", target=target)
 
     def turns(self) -> None:
-        """The second turn of four interleaved conversations, beside llama-server's own cache."""
-        kinds = ["ours", *(["server"] if os.environ.get("LLAMA_SERVER") else [])]
-        sides = [self._side(kind) for kind in kinds]
+        """The second turn of four interleaved conversations, beside the peers' own caches."""
+        kinds = installed(*(kind for kind in self._peers if kind in TURN_SLOTS))
+        sides = [self._side("ours"), *(self._side(kind, slots=TURN_SLOTS[kind]) for kind in kinds)]
         firsts: list[list[float]] = [[] for _ in sides]
         for each in range(self._rounds):
             pasts = [story(400, first=1000 * each + 100 * number) for number in range(4)]
@@ -308,9 +310,18 @@ class EngineBench:
                 for past, answer in zip(pasts, answers, strict=True):
                     prompt = chat(past, answer, "And then?")
                     values.append(side.ask(prompt, num_tokens=4).first_s)
+        figure = "second of 4 interleaved, first token"
         for side, values in zip(sides, firsts, strict=True):
-            self._report(f"second of 4 interleaved, first token, {side.kind}", values, unit="s")
+            self._report(f"{figure}, {side.kind}", values, unit="s")
             side.close()
+        for kind, values in zip(kinds, firsts[1:], strict=True):
+            self._report(
+                f"{figure}, ours / {kind}",
+                [a / b for a, b in zip(firsts[0], values, strict=True)],
+                unit="ratio",
+                median=median(firsts[0]) / median(values),
+                target=Target(0.8) if kind == "xllamacpp" else None,
+            )
 
     def lock(self) -> None:
         """Beside a busy Python thread of the caller's own program; with one thread of llama.cpp."""
@@ -376,10 +387,11 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="the default model as well")
     parser.add_argument("--models", nargs="+", help="these models instead")
     parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=tuple(PEERS))
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     for name in options.models or (*SMALL, *([DEFAULT] if options.all else [])):
-        bench = EngineBench(name, rounds=options.rounds)
+        bench = EngineBench(name, rounds=options.rounds, peers=options.peers)
         for question in QUESTIONS:
             if question.__name__ in options.only:
                 question(bench)

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import http.client
 import itertools
 import json
-import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,11 +22,8 @@ from typing import Any
 
 from typing_extensions import override
 
+from benchmarks.engine_peers import N_BATCH, PEERS, Streaming
 from benchmarks.harness import ROOT
-
-N_BATCH = 512
-SERVER_SLOTS = 8
-
 
 # --- the parent's view ---
 
@@ -73,7 +67,7 @@ class Side:
 
     def __init__(
         self, kind: str, path: Path, *, n_threads: int, n_ctx: int = 8192, home: Path | None = None,
-        speculate: bool = True,
+        speculate: bool = True, slots: int = 8,
     ) -> None:  # fmt: skip
         self.kind = kind
         self._own_home = None if home else tempfile.TemporaryDirectory()
@@ -83,6 +77,7 @@ class Side:
             "n_ctx": n_ctx,
             "home": str(home),
             "speculate": speculate,
+            "slots": slots,
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.engine_sides", kind, str(path), json.dumps(options)],
@@ -118,39 +113,7 @@ class Side:
 # --- in the child ---
 
 
-class _Streaming:
-    """Asks several prompts in threads and notes when what came."""
-
-    def stream(self, prompt: str, **arguments: Any) -> Any:
-        """Yield (text, number of tokens, cached tokens)."""
-        raise NotImplementedError
-
-    def ask(self, prompts: list[str], **arguments: Any) -> dict[str, Any]:
-        results: list[Any] = [None] * len(prompts)
-        started = time.perf_counter()
-
-        def follow(index: int) -> None:
-            times, texts, count, cached = [], [], 0, 0
-            for text, num_tokens, num_cached in self.stream(prompts[index], **arguments):
-                times.append(time.perf_counter() - started)
-                texts.append(text)
-                count, cached = count + num_tokens, num_cached
-            results[index] = (times, count, cached, "".join(texts))
-
-        workers = [threading.Thread(target=follow, args=(i,)) for i in range(len(prompts))]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        wall_s = time.perf_counter() - started
-        times, counts, cached, texts = zip(*results, strict=True)
-        return {
-            "wall_s": wall_s, "firsts_s": [each[0] for each in times], "times_s": times,
-            "num_tokens": counts, "num_cached": cached, "texts": texts,
-        }  # fmt: skip
-
-
-class Ours(_Streaming):
+class Ours(Streaming):
     """The engine of this project."""
 
     def __init__(self, path: str, options: dict[str, Any]) -> None:
@@ -329,85 +292,7 @@ class Bare:
         """Nothing."""
 
 
-class Locked(_Streaming):
-    """llama-cpp-python's `Llama`, one request at a time."""
-
-    def __init__(self, path: str, options: dict[str, Any]) -> None:
-        from llama_cpp import Llama
-
-        self._lock = threading.Lock()
-        self._llama = Llama(
-            path, n_ctx=options["n_ctx"], n_threads=options["n_threads"],
-            n_threads_batch=options["n_threads"], n_batch=N_BATCH, verbose=False,
-        )  # fmt: skip
-
-    @override
-    def stream(self, prompt: str, **arguments: Any) -> Any:
-        with self._lock:
-            chunks: Any = self._llama.create_completion(
-                self._llama.tokenize(prompt.encode(), add_bos=False, special=True),
-                max_tokens=arguments["num_tokens"],
-                temperature=arguments.get("temperature", 0.0),
-                stream=True,
-            )
-            for chunk in chunks:
-                # The last chunk says only why it ended.
-                yield chunk["choices"][0]["text"], int(not chunk["choices"][0]["finish_reason"]), 0
-
-    def close(self) -> None:
-        """Nothing."""
-
-
-class Server(_Streaming):
-    """llama-server, whose program the environment variable LLAMA_SERVER names."""
-
-    def __init__(self, path: str, options: dict[str, Any]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
-        threads = str(options["n_threads"])
-        self._process = subprocess.Popen(
-            [
-                os.environ["LLAMA_SERVER"], "-m", path, "-c", str(options["n_ctx"]),
-                "-np", str(SERVER_SLOTS), "-t", threads, "-tb", threads, "-b", str(N_BATCH),
-                "--host", "127.0.0.1", "--port", str(self._port),
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        while not self._healthy():
-            time.sleep(0.1)
-
-    def _healthy(self) -> bool:
-        try:
-            return self._request("GET", "/health", None).status == http.client.OK
-        except OSError:
-            return False
-
-    def _request(self, method: str, route: str, body: Any) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port)
-        connection.request(method, route, json.dumps(body), {"Content-Type": "application/json"})
-        return connection.getresponse()
-
-    @override
-    def stream(self, prompt: str, **arguments: Any) -> Any:
-        body = {
-            "prompt": prompt, "n_predict": arguments["num_tokens"], "stream": True,
-            "temperature": arguments.get("temperature", 0.0), "cache_prompt": True,
-        }  # fmt: skip
-        with self._request("POST", "/completion", body) as response:
-            for line in response:
-                if line.startswith(b"data: {"):
-                    event = json.loads(line[6:])
-                    if not event.get("stop"):
-                        yield event["content"], len(event.get("tokens") or [0]), 0
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-
-KINDS: dict[str, Any] = {"ours": Ours, "bare": Bare, "lock": Locked, "server": Server}
+KINDS: dict[str, Any] = {"ours": Ours, "bare": Bare, **PEERS}
 
 
 def serve() -> None:

@@ -11,6 +11,7 @@ LocalAssistError
 │   ├── ModelTooLargeError         more memory than the machine has free
 │   ├── ModelFetchError            the packages that carry the weights could not be had
 │   └── ContextOverflowError       a prompt that no context of this model can hold
+├── SandboxError                   code cannot be confined, so it is not run
 ├── MissingPackageError            the installation lacks a package
 └── ClosedError                    the client was closed
 """
@@ -109,6 +110,10 @@ class ContextOverflowError(ModelError):
 
     status = 400
     type = "invalid_request_error"
+
+
+class SandboxError(LocalAssistError):
+    """Code cannot be confined on this machine, or its sandbox has failed."""
 
 
 class MissingPackageError(LocalAssistError):

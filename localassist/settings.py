@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ApiVersion = Literal["v1", "v2"]
+CodeInterpreter = Literal["sandboxed", "sandboxed:ns", "sandboxed:bwrap", "sandboxed:landlock"]
 _PREFIX = "LOCALASSIST_"
 _AT_LEAST = {
     "n_ctx": 256, "kv_ram_mb": 0, "kv_disk_mb": 0, "max_concurrent_runs": 1, "run_ttl_s": 1
@@ -88,6 +89,12 @@ class Settings:
         default=False,
         metadata=_describe("Same prompt and seed, same answer; costs doing one at a time."),
     )
+    code_interpreter: CodeInterpreter = field(
+        default="sandboxed",
+        metadata=_describe(
+            "Where code runs: in the best sandbox of this machine, or in one by its name."
+        ),
+    )
     max_concurrent_runs: int = field(default=8, metadata=_describe("Runs executed at once."))
     run_ttl_s: int = field(
         default=600, metadata=_describe("Seconds after which an unfinished run expires.")
@@ -105,6 +112,9 @@ class Settings:
             object.__setattr__(self, name, Path(getattr(self, name)).expanduser().absolute())
         if self.api_version not in get_args(ApiVersion):
             raise _invalid("api_version", self.api_version, "'v1' or 'v2'")
+        if self.code_interpreter not in get_args(CodeInterpreter):
+            known = ", ".join(repr(each) for each in get_args(CodeInterpreter))
+            raise _invalid("code_interpreter", self.code_interpreter, f"one of {known}")
         for name, low in _AT_LEAST.items():
             value = getattr(self, name)
             if value is None and name == "n_ctx":

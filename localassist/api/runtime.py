@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from localassist.engine.loop import LoopSettings
     from localassist.engine.model_files import ModelFile
     from localassist.engine.request import Engine
+    from localassist.interpreter.interpreter import Interpreter
     from localassist.settings import Settings
 
 log = logging.getLogger("localassist.api")
@@ -74,8 +76,12 @@ class Runtime:
             owner=new_owner(make_id),
             lease_s=settings.lease_s,
         )
+        self.interpreter = _interpreter(settings)
         self.executor = RunExecutor(
-            self.services, self.engines, max_concurrent_runs=settings.max_concurrent_runs
+            self.services,
+            self.engines,
+            max_concurrent_runs=settings.max_concurrent_runs,
+            interpreter=self.interpreter,
         )
         self.executor.start()
 
@@ -94,6 +100,8 @@ class Runtime:
     def close(self) -> None:
         """Stop the runs, which stay resumable, and free everything."""
         self.executor.close()
+        if self.interpreter is not None:
+            self.interpreter.close()
         self.engines.close()
         self.bus.close()
         self.store.close()
@@ -161,6 +169,17 @@ class Runtime:
         )
         log.info("loaded %s in %.1f s", model.name, time.perf_counter() - started)
         return backend
+
+
+def _interpreter(settings: Settings) -> Interpreter | None:
+    """None where there is no kind of sandbox; runs that want code run then say so."""
+    if sys.platform != "linux":
+        return None
+    from localassist.interpreter.interpreter import Interpreter
+
+    named = settings.code_interpreter.partition(":")[2]
+    tiers = {"ns": "ns", "bwrap": "bwrap", "landlock": "landlock"}
+    return Interpreter(settings.home / "interpreter", tier=tiers.get(named))  # type: ignore[arg-type]  # checked by Settings
 
 
 def _habits(model: ModelFile, template: str) -> ToolHabits:

@@ -22,10 +22,15 @@ def stored_tools(tools: Sequence[Mapping[str, Any]] | None) -> list[dict[str, An
         BadRequestError: two functions of one name, or a schema that cannot be honoured.
     """
     stored: list[dict[str, Any]] = [
-        {"function": _given(tool["function"]), "type": "function"} for tool in tools or ()
+        {"function": _given(tool["function"]), "type": "function"}
+        if tool["type"] == "function"
+        else dict(tool)
+        for tool in tools or ()
     ]
     names: set[str] = set()
     for index, tool in enumerate(stored):
+        if tool["type"] != "function":
+            continue
         _check(tool["function"], names, f"tools[{index}].function")
         names.add(tool["function"]["name"])
     return stored
@@ -67,10 +72,17 @@ def check_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> None:
     Raises:
         BadRequestError: see there.
     """
-    named = choice["function"]["name"] if isinstance(choice, dict) else None
-    known = {tool["function"]["name"] for tool in tools}
-    if (named is not None and named not in known) or (choice == "required" and not known):
-        what = f"function '{named}'" if named is not None else "any tool"
+    if isinstance(choice, dict) and choice["type"] == "function":
+        named = choice["function"]["name"]
+        functions = [tool["function"] for tool in tools if tool["type"] == "function"]
+        missing = all(each["name"] != named for each in functions)
+        what = f"function '{named}'"
+    elif isinstance(choice, dict):
+        missing = all(tool["type"] != choice["type"] for tool in tools)
+        what = f"the tool '{choice['type']}'"
+    else:
+        missing, what = choice == "required" and not tools, "any tool"
+    if missing:
         raise BadRequestError(
             f"Invalid 'tool_choice': the run does not have {what}.",
             code="invalid_value",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from localassist.engine import code_dialect
 from localassist.engine.chat_template import ChatMessage
 from localassist.engine.request import FinishReason, GenerationRequest, SamplingParams
 from localassist.errors import ModelError
@@ -13,14 +14,47 @@ from localassist.runs.model_calls import Interrupted
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from localassist.engine.code_dialect import CodeWatch
     from localassist.engine.tool_dialect import ProseWatch
     from localassist.runs.answer_format import AnswerFormat
+    from localassist.runs.code_record import CodeRecord
     from localassist.runs.model_calls import ModelCalls
     from localassist.runs.recorder import RunRecorder
     from localassist.types.run import Run
 
+_CODE_TEMPERATURE = 0.2
 _REPAIR = """That does not fit: {problems}
 Write the answer again."""
+
+
+@dataclass(frozen=True)
+class Watches:
+    """What may begin in an answer in words.
+
+    Attributes:
+        calls: of functions.
+        code: to be run; None where none is.
+        begin_code: makes the record of code.
+    """
+
+    calls: ProseWatch
+    code: CodeWatch | None
+    begin_code: Callable[[], CodeRecord]
+
+
+@dataclass(frozen=True)
+class Written:
+    """How an answer in words ended.
+
+    Attributes:
+        reason: why the model stopped; None if a call or code began.
+        code: code to be run.
+        record: of that code.
+    """
+
+    reason: FinishReason | None
+    code: str | None = None
+    record: CodeRecord | None = None
 
 
 class AnswerWriter:
@@ -32,28 +66,86 @@ class AnswerWriter:
         self._recorder = recorder
 
     def words(
-        self, prompt: list[int], *, banned_first: tuple[int, ...], watch: ProseWatch
-    ) -> FinishReason | None:
-        """Write a text while it grows.
+        self, prompt: list[int], *, banned_first: tuple[int, ...], watches: Watches
+    ) -> Written:
+        """Write a text while it grows, until it ends or a call or code begins in it.
 
-        Returns:
-            Why it ended; None if a call begins in it, before which the message was completed.
+        What came before a call or code is a message of its own, completed.
 
         Raises:
             Interrupted: the run is to stop.
         """
-        reason = None
-        events = self._model.generate(self._request(prompt, banned_first=banned_first))
+        code = watches.code
+        request = self._request(prompt, banned_first=banned_first)
+        if code is not None and code.begun:
+            return self._code(request, "", code, watches.begin_code)
+        text, reason = "", None
+        events = self._model.generate(request)
         for event in events:
-            self._record(watch.feed(event.text))
+            text += event.text
+            words = event.text if code is None else code.feed(event.text)
+            self._record(watches.calls.feed(words))
             reason = event.finish_reason
-            if watch.found:
+            if watches.calls.found or (code is not None and code.begun):
                 events.close()
                 self._recorder.close_message(self._model.usages[-1])
-                return None
-        self._record(watch.flush())
+                if watches.calls.found:
+                    return Written(reason=None)
+                assert code is not None, "it has begun"
+                return self._code(request, text, code, watches.begin_code, ended=reason)
+        if code is not None:
+            self._record(watches.calls.feed(code.flush()))
+        self._record(watches.calls.flush())
         self._recorder.open_message()
-        return reason
+        return Written(reason)
+
+    def _code(
+        self,
+        request: GenerationRequest,
+        text: str,
+        code: CodeWatch,
+        begin: Callable[[], CodeRecord],
+        *,
+        ended: FinishReason | None = None,
+    ) -> Written:
+        """Go on to the end of a block that has begun, at a temperature that code bears."""
+        record = begin()
+        record.add_input(code.code)
+        closed = code.done
+        if ended is None and not closed:
+            ended = self._rest(request, text, code, record)
+        if ended is FinishReason.LENGTH and not code.done:
+            return Written(FinishReason.LENGTH)
+        return Written(reason=None, code=code.code, record=record)
+
+    def _rest(
+        self, request: GenerationRequest, text: str, code: CodeWatch, record: CodeRecord
+    ) -> FinishReason | None:
+        """The rest of the block that `text` has begun; why it ended, if not by its fence.
+
+        Without a text, the block's opener is written for the model.
+        """
+        engine = self._model.engine
+        cool = min(request.sampling.temperature, _CODE_TEMPERATURE)
+        request = replace(
+            request,
+            prompt_tokens=[
+                *request.prompt_tokens,
+                *engine.encode_text(text or code_dialect.OPENER),
+            ],
+            sampling=replace(request.sampling, temperature=cool),
+            banned_first=(),
+        )
+        events = self._model.generate(request, goes_on=bool(text))
+        for event in events:
+            code.feed(event.text)
+            record.add_input(code.code)
+            if code.done:
+                events.close()
+                return None
+            if event.finish_reason is not None:
+                return event.finish_reason
+        return None
 
     def formatted(
         self,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from localassist.engine.pool import EnginePool
+    from localassist.interpreter.interpreter import Interpreter
 
 log = logging.getLogger("localassist.runs")
 
@@ -39,10 +40,12 @@ class RunExecutor:
         engines: EnginePool,
         *,
         max_concurrent_runs: int,
+        interpreter: Interpreter | None = None,
         watch_s: float = WATCH_S,
     ) -> None:
         self._services = services
         self._engines = engines
+        self._interpreter = interpreter
         self._max_workers = max_concurrent_runs
         self._watch_s = watch_s
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -125,7 +128,9 @@ class RunExecutor:
             run = runs.TABLE.get(self._services.store.read(), run_id)
             if run is None or run.status not in ("queued", "in_progress", "cancelling"):
                 return
-            loop = self._loops[run_id] = RunLoop(self._services, self._engines, run)
+            loop = self._loops[run_id] = RunLoop(
+                self._services, self._engines, run, interpreter=self._interpreter
+            )
         loop.execute()
 
     # --- the watcher ---

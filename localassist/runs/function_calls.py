@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from localassist.engine.chat_template import ChatMessage
+from localassist.engine.code_dialect import OPENER as CODE_OPENER
 from localassist.engine.json_schema import problems
 from localassist.engine.request import GenerationRequest
 from localassist.engine.tool_dialect import (
@@ -24,9 +25,7 @@ from localassist.engine.tool_dialect import (
     ProseWatch,
     arguments_schema,
 )
-from localassist.engine.tool_results import Answered, answered_text
 from localassist.errors import BadRequestError, ModelError
-from localassist.types.run_step import ToolCallsStepDetails
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
     from localassist.engine.constraint import Grammar
     from localassist.engine.tool_dialect import ToolHabits
     from localassist.runs.model_calls import ModelCalls
+    from localassist.runs.rounds import Rounds
     from localassist.types.run import Run
-    from localassist.types.run_step import RunStep
 
 log = logging.getLogger("localassist.runs")
 
@@ -51,32 +50,24 @@ Write the calls again, with arguments that fit."""
 class FunctionCaller:
     """The functions of one run. Used by the run's worker only."""
 
-    def __init__(self, run: Run, answered_steps: Sequence[RunStep], habits: ToolHabits) -> None:
+    def __init__(self, run: Run, rounds: Rounds, habits: ToolHabits) -> None:
         """Look at what the run may call, and has called.
 
         Args:
             run: with its tools.
-            answered_steps: its steps of tool calls, in order.
+            rounds: its tool calls so far.
             habits: of the model.
         """
         self._habits = habits
         self._dialect = habits.dialect
-        rounds = [
-            step.step_details
-            for step in answered_steps
-            if isinstance(step.step_details, ToolCallsStepDetails)
-        ]
-        self.answered = [
-            Answered(Call(call.function.name, call.function.arguments), call.function.output or "")
-            for details in rounds
-            for call in details.tool_calls
-        ]
+        self.answered = rounds.answered
+        self._rounds = rounds
         # What the caller forces holds for the first step, or the run would never end.
-        self._choice = "auto" if rounds and run.tool_choice != "none" else run.tool_choice
+        self._choice = "auto" if rounds.count and run.tool_choice != "none" else run.tool_choice
         self._parallel = run.parallel_tool_calls
         self._temperature = run.temperature if "temperature" in run.model_fields_set else None
         self.functions: list[dict[str, Any]] = (
-            [] if self._choice == "none" or len(rounds) >= MAX_ROUNDS
+            [] if self._choice == "none" or self._is_code or rounds.count >= MAX_ROUNDS
             else [tool["function"] for tool in run.tools if tool["type"] == "function"]
         )  # fmt: skip
         if self._named is not None:
@@ -84,37 +75,56 @@ class FunctionCaller:
 
     @property
     def _named(self) -> str | None:
-        return self._choice["function"]["name"] if isinstance(self._choice, dict) else None
+        choice = self._choice
+        if not isinstance(choice, dict) or choice["type"] != "function":
+            return None
+        name: str = choice["function"]["name"]
+        return name
+
+    @property
+    def _is_code(self) -> bool:
+        return self._choice == {"type": "code_interpreter"}
 
     @property
     def forced(self) -> bool:
         """A call is to be made whatever the model wants."""
         return self._choice == "required" or self._named is not None
 
-    def turns(self, instructions: str | None) -> tuple[str | None, list[ChatMessage]]:
-        """The system turn, and the turns after the thread's, of a model that may call."""
-        system = self._dialect.system_text(instructions, self.functions)
-        return system, self._closing(may_call=True)
+    def system_text(self, instructions: str | None) -> str | None:
+        """The system turn of a model that may call."""
+        if not self.functions:
+            return instructions
+        return self._dialect.system_text(instructions, self.functions)
 
-    def closing_turns(self, instructions: str | None) -> tuple[str | None, list[ChatMessage]]:
-        """The same of a model that is to answer; once there are results, calls are not shown."""
-        if self.answered or not self.functions:
-            return instructions, self._closing(may_call=False)
-        return self._dialect.system_text(instructions, self.functions), []
+    def wants_call(self, model: ModelCalls, prompt: list[int], *, code: bool = False) -> bool:
+        """Whether a call is to be made now.
 
-    def _closing(self, *, may_call: bool) -> list[ChatMessage]:
-        if not self.answered:
-            return []
-        return [ChatMessage("user", answered_text(self.answered, may_call=may_call))]
-
-    def wants_call(self, model: ModelCalls, prompt: list[int]) -> bool:
-        """Whether a call is to be made now."""
+        Args:
+            model: asked.
+            prompt: of a model that may call.
+            code: it may have code run as well, whose opener can begin with the same token.
+        """
         if self.forced:
             return True
         opener = model.engine.encode_text(self._dialect.opener)[0]
         habits = self._habits
         threshold = habits.again_above if self.answered else habits.call_above
-        return model.first_logprob(prompt, opener) > threshold
+        if model.first_logprob(prompt, opener) <= threshold:
+            return False
+        return not code or self._prefers_call(model, prompt)
+
+    def _prefers_call(self, model: ModelCalls, prompt: list[int]) -> bool:
+        """Whether what its first token begins is rather a call than code."""
+        engine = model.engine
+        call, code = (engine.encode_text(text) for text in (self._dialect.opener, CODE_OPENER))
+        pairs = enumerate(zip(call, code, strict=False))
+        common = next((index for index, (one, other) in pairs if one != other), 0)
+        if common == 0:
+            return True
+        then = [*prompt, *call[:common]]
+        wanted = [tokens[common] for tokens in (call, code)]
+        first, second = (model.first_logprob(then, token) for token in wanted)
+        return first > second
 
     def write(
         self,

@@ -7,31 +7,55 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from localassist.engine.request import Engine, FinishReason
 from localassist.errors import ClosedError, LocalAssistError
-from localassist.runs.answer import AnswerWriter
+from localassist.runs.answer import AnswerWriter, Watches
 from localassist.runs.answer_format import answer_format
+from localassist.runs.code_calls import CodeRunner
+from localassist.runs.code_record import abandon_code
 from localassist.runs.function_calls import FunctionCaller
 from localassist.runs.model_calls import Interrupted, ModelCalls, total
 from localassist.runs.prompter import Prompter, PromptTooLong
 from localassist.runs.recorder import RunRecorder, Services
+from localassist.runs.rounds import Rounds
 from localassist.runs.tool_record import require_action
 from localassist.store import run_steps
 from localassist.types.run import LastError, Run, Usage
 
 if TYPE_CHECKING:
     from localassist.engine.pool import EnginePool
+    from localassist.interpreter.interpreter import Interpreter
 
 log = logging.getLogger("localassist.runs")
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """What one turn of the model is taken with."""
+
+    model: ModelCalls
+    prompter: Prompter
+    rounds: Rounds
+    caller: FunctionCaller
+    coder: CodeRunner
 
 
 class RunLoop:
     """One execution. `execute` is called by a worker; `cancel` and `abandon` by anybody."""
 
-    def __init__(self, services: Services, engines: EnginePool, run: Run) -> None:
+    def __init__(
+        self,
+        services: Services,
+        engines: EnginePool,
+        run: Run,
+        *,
+        interpreter: Interpreter | None = None,
+    ) -> None:
         self._services = services
+        self._interpreter = interpreter
         self._engines = engines
         self._run = run
         self._recorder = RunRecorder(services, run)
@@ -77,17 +101,17 @@ class RunLoop:
         """Call the model until it wants functions called or has answered."""
         if self._ended_early(None):
             return
+        abandon_code(self._services, self._run.id)
         steps = run_steps.tool_calls_of_run(self._services.store.read(), self._run.id)
         self._spent = [step.usage for step in steps if step.usage is not None]
-        model = ModelCalls(engine, is_over=lambda: self._overdue or self._abandoned)
+        model = ModelCalls(engine, is_over=self._is_over)
         self._model = model
         if self._stop.is_set():
             model.stop()
         prompter = Prompter(self._services, self._run, engine, self._recorder)
-        caller = FunctionCaller(self._run, steps, engine.tools)
         try:
-            if not self._called(model, caller, prompter):
-                self._write(model, caller, prompter)
+            while not self._take_turn(model, prompter):
+                pass
         except Interrupted:
             usage = self._total(model)
             if not self._ended_early(usage):
@@ -95,18 +119,46 @@ class RunLoop:
         except PromptTooLong as limit:
             self._prompt_too_long(engine, limit)
 
-    def _called(self, model: ModelCalls, caller: FunctionCaller, prompter: Prompter) -> bool:
-        """Let the run wait for functions, if the model wants any."""
-        if not caller.functions:
-            return False
-        prompt = prompter.tokens(*caller.turns(self._run.instructions))
-        return caller.wants_call(model, prompt) and self._wait(model, caller, prompter)
+    def _is_over(self) -> bool:
+        return self._overdue or self._abandoned or self._stop.is_set()
 
-    def _wait(self, model: ModelCalls, caller: FunctionCaller, prompter: Prompter) -> bool:
+    def _take_turn(self, model: ModelCalls, prompter: Prompter) -> bool:
+        """One turn of the model; True if the run rests or has ended."""
+        steps = run_steps.tool_calls_of_run(self._services.store.read(), self._run.id)
+        rounds = Rounds(steps)
+        turn = _Turn(
+            model,
+            prompter,
+            rounds,
+            FunctionCaller(self._run, rounds, model.engine.tools),
+            CodeRunner(self._services, self._run, rounds, self._interpreter, is_over=self._is_over),
+        )
+        return self._called(turn) or self._write(turn)
+
+    def _called(self, turn: _Turn) -> bool:
+        """Let the run wait for functions, if the model wants any."""
+        caller = turn.caller
+        if not caller.functions or turn.coder.forced:
+            return False
+        prompt = turn.prompter.tokens(self._calling_system(turn), turn.rounds.turns(may_call=True))
+        return caller.wants_call(turn.model, prompt, code=turn.coder.enabled) and self._wait(turn)
+
+    def _calling_system(self, turn: _Turn) -> str | None:
+        instructions = self._run.instructions
+        if not turn.coder.shown:
+            return turn.caller.system_text(instructions)
+        functions, code = turn.caller.system_text(None), turn.coder.system_text(instructions)
+        return f"{functions}\n\n{code}"
+
+    def _wait(self, turn: _Turn) -> bool:
         """Let the run wait for calls; False if all that come have been answered already."""
-        system, closing = caller.turns(self._run.instructions)
-        prompt = prompter.tokens(system, closing)
-        calls = caller.write(model, prompt, lambda more: prompter.tokens(system, [*closing, *more]))
+        system, closing = self._calling_system(turn), turn.rounds.turns(may_call=True)
+        prompter, model = turn.prompter, turn.model
+        calls = turn.caller.write(
+            model,
+            prompter.tokens(system, closing),
+            lambda more: prompter.tokens(system, [*closing, *more]),
+        )
         if not calls:
             return False
         if self._ended_early(self._total(model)):
@@ -115,24 +167,37 @@ class RunLoop:
             self._recorder.end("cancelled", usage=self._total(model))
         return True
 
-    def _write(self, model: ModelCalls, caller: FunctionCaller, prompter: Prompter) -> None:
-        """Write a message and end, or let the run wait for a call that begins in it."""
+    def _write(self, turn: _Turn) -> bool:
+        """Write a message and end, or do what begins in it; True if the run rests or has ended."""
         wanted = answer_format(self._run.response_format)
-        system, closing = caller.closing_turns(self._run.instructions)
-        system = wanted.system_text(system)
+        prompter, model = turn.prompter, turn.model
+        # Once functions have given results, they are not shown: small models would call again.
+        hidden = turn.rounds.answered or not turn.caller.functions
+        system = (
+            turn.coder.system_text(self._run.instructions) if hidden else self._calling_system(turn)
+        )
+        system, closing = wanted.system_text(system), turn.rounds.turns(may_call=False)
         prompt = prompter.tokens(system, closing)
         writer = AnswerWriter(self._run, model, self._recorder)
         if wanted.schema is not None:
-            reason: FinishReason | None = writer.formatted(
+            reason = writer.formatted(
                 wanted, prompt, lambda more: prompter.tokens(system, [*closing, *more])
             )
-        else:
-            banned = caller.banned_first(model)
-            reason = writer.words(prompt, banned_first=banned, watch=caller.watch())
-        if reason is not None:
             self._end(reason, model)
-        elif not self._wait(model, caller, prompter):
-            self._end(FinishReason.STOP, model)
+            return True
+        words_only = turn.coder.must_answer or not turn.coder.enabled
+        written = writer.words(
+            prompt,
+            banned_first=turn.caller.banned_first(model) if words_only else (),
+            watches=Watches(turn.caller.watch(), turn.coder.watch(), turn.coder.record),
+        )
+        if written.code is not None and written.record is not None:
+            turn.coder.run_code(written.record, written.code, model.usages[-1])
+            return False
+        if written.reason is None and self._wait(turn):
+            return True
+        self._end(written.reason or FinishReason.STOP, model)
+        return True
 
     def _total(self, model: ModelCalls) -> Usage | None:
         """Tokens of all the run's calls of the model."""

@@ -46,15 +46,22 @@ class ModelCalls:
         """Tokens of each call so far, the running one included."""
         return self._usages
 
-    def generate(self, request: GenerationRequest) -> Generator[TokenEvent, None, None]:
+    def generate(
+        self, request: GenerationRequest, *, goes_on: bool = False
+    ) -> Generator[TokenEvent, None, None]:
         """Answer a prompt. Closing the generator ends the generation.
+
+        Args:
+            request: what to answer.
+            goes_on: the prompt is the last one and its answer so far; counted as one call.
 
         Raises:
             Interrupted: the run is to stop; what came before has been yielded.
             ContextOverflowError: the prompt leaves no room for an answer.
         """
         generation = self._submit(request)
-        self._usages.append(_usage(generation, 0))
+        earlier = self._usages.pop() if goes_on else _usage(generation, 0)
+        self._usages.append(earlier)
         num_tokens = 0
         try:
             while not generation.channel.exhausted:
@@ -64,7 +71,7 @@ class ModelCalls:
                 if event is None:
                     continue
                 num_tokens += event.num_tokens
-                self._usages[-1] = _usage(generation, num_tokens)
+                self._usages[-1] = _longer(earlier, num_tokens, generation)
                 if event.finish_reason is not FinishReason.CANCELLED or event.text:
                     yield event
                 if event.finish_reason is FinishReason.CANCELLED:
@@ -109,6 +116,18 @@ def total(usages: Sequence[Usage]) -> Usage | None:
         prompt_tokens=sum(each.prompt_tokens for each in usages),
         total_tokens=sum(each.total_tokens for each in usages),
         prompt_tokens_details=usages[-1].prompt_tokens_details,
+    )
+
+
+def _longer(earlier: Usage, num_tokens: int, generation: Generation) -> Usage:
+    """A call's usage once it has given more tokens."""
+    known = earlier.prompt_tokens_details if earlier.completion_tokens else None
+    return Usage(
+        completion_tokens=earlier.completion_tokens + num_tokens,
+        prompt_tokens=earlier.prompt_tokens,
+        total_tokens=earlier.total_tokens + num_tokens,
+        prompt_tokens_details=known
+        or PromptTokensDetails(cached_tokens=generation.num_cached_tokens),
     )
 
 

@@ -14,11 +14,19 @@ from localassist.runs.bus import EventBus, text_delta
 from localassist.store import leases, messages, run_steps, runs
 from localassist.types.message import IncompleteDetails, Message, Text, TextContent
 from localassist.types.run import LastError, Run, RunIncompleteDetails, RunStatus, Truncation, Usage
-from localassist.types.run_step import MessageCreation, MessageCreationStepDetails, RunStep
+from localassist.types.run_step import (
+    MessageCreation,
+    MessageCreationStepDetails,
+    RunStep,
+    RunStepDelta,
+    RunStepDeltaObject,
+    StepDetails,
+)
 from localassist.types.stream_event import (
     AssistantStreamEvent,
     MessageEvent,
     RunEvent,
+    RunStepDeltaEvent,
     RunStepEvent,
 )
 
@@ -191,6 +199,31 @@ def _rows(message: Message) -> list[dict[str, Any]]:
     return [part.model_dump() for part in message.content]
 
 
+def new_step(
+    services: Services, run: Run, details: StepDetails, *, usage: Usage | None = None
+) -> RunStep:
+    """A step that has begun."""
+    return RunStep(
+        id=services.new_id("step"),
+        thread_id=run.thread_id,
+        assistant_id=run.assistant_id,
+        run_id=run.id,
+        status="in_progress",
+        type=details.type,
+        step_details=details,
+        created_at=int(services.now()),
+        usage=usage,
+    )
+
+
+def step_delta(step: RunStep, call: dict[str, Any]) -> RunStepDeltaEvent:
+    """The event that a tool call of a step has grown by `call`."""
+    details = {"type": "tool_calls", "tool_calls": [call]}
+    return RunStepDeltaEvent(
+        data=RunStepDeltaObject(id=step.id, delta=RunStepDelta(step_details=details))
+    )
+
+
 class RunRecorder:
     """Records one execution of a run. Used by the run's worker only."""
 
@@ -241,7 +274,9 @@ class RunRecorder:
             step = next(iter(run_steps.open_of_run(tx, run.id)), None)
             if message is None or step is None:
                 message = self._new_message(now)
-                step = self._new_step(now, message.id)
+                created = MessageCreation(message_id=message.id)
+                details = MessageCreationStepDetails(message_creation=created)
+                step = new_step(services, run, details)
                 messages.TABLE.insert(tx, message)
                 run_steps.TABLE.insert(tx, step)
             message.content = []
@@ -315,20 +350,5 @@ class RunRecorder:
             role="assistant",
             status="in_progress",
             content=[],
-            created_at=now,
-        )
-
-    def _new_step(self, now: int, message_id: str) -> RunStep:
-        run = self._run
-        return RunStep(
-            id=self._services.new_id("step"),
-            thread_id=run.thread_id,
-            assistant_id=run.assistant_id,
-            run_id=run.id,
-            status="in_progress",
-            type="message_creation",
-            step_details=MessageCreationStepDetails(
-                message_creation=MessageCreation(message_id=message_id)
-            ),
             created_at=now,
         )

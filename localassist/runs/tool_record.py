@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from localassist.runs.recorder import run_event
+from localassist.runs.recorder import new_step, run_event, step_delta
 from localassist.store import leases, run_steps, runs
-from localassist.types.run_step import (
-    RunStep,
-    RunStepDelta,
-    RunStepDeltaObject,
-    ToolCallsStepDetails,
-)
-from localassist.types.stream_event import RunStepDeltaEvent, RunStepEvent
+from localassist.types.run_step import RunStep, ToolCallsStepDetails
+from localassist.types.stream_event import RunStepEvent
 from localassist.types.tool import (
     CalledFunction,
     FunctionToolCall,
@@ -20,6 +15,7 @@ from localassist.types.tool import (
     RequiredFunctionCall,
     StepFunction,
     SubmitToolOutputs,
+    ToolCall,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +34,7 @@ def require_action(services: Services, run: Run, calls: Sequence[Call], usage: U
     Returns:
         False if the run may not: it was cancelled, has ended, or is somebody else's by now.
     """
-    step = _new_step(services, run, calls, usage)
+    step = _calls_step(services, run, calls, usage)
     action = _action(step)
     with services.store.write() as tx:
         if not leases.held(tx, run.id, owner=services.owner):
@@ -82,32 +78,23 @@ def resume(services: Services, tx: Transaction, run_id: str, outputs: Mapping[st
 
 def _calls(step: RunStep) -> list[FunctionToolCall]:
     details = step.step_details
-    return details.tool_calls if isinstance(details, ToolCallsStepDetails) else []
+    calls = details.tool_calls if isinstance(details, ToolCallsStepDetails) else []
+    return [call for call in calls if isinstance(call, FunctionToolCall)]
 
 
 def _open_steps(tx: Transaction, run_id: str) -> list[RunStep]:
     return [step for step in run_steps.open_of_run(tx, run_id) if step.type == "tool_calls"]
 
 
-def _new_step(services: Services, run: Run, calls: Sequence[Call], usage: Usage) -> RunStep:
-    made = [
+def _calls_step(services: Services, run: Run, calls: Sequence[Call], usage: Usage) -> RunStep:
+    made: list[ToolCall] = [
         FunctionToolCall(
             id=services.new_id("call"),
             function=StepFunction(name=call.name, arguments=call.arguments),
         )
         for call in calls
     ]
-    return RunStep(
-        id=services.new_id("step"),
-        thread_id=run.thread_id,
-        assistant_id=run.assistant_id,
-        run_id=run.id,
-        status="in_progress",
-        type="tool_calls",
-        step_details=ToolCallsStepDetails(tool_calls=made),
-        created_at=int(services.now()),
-        usage=usage,
-    )
+    return new_step(services, run, ToolCallsStepDetails(tool_calls=made), usage=usage)
 
 
 def _action(step: RunStep) -> RequiredAction:
@@ -133,12 +120,5 @@ def _opening(step: RunStep) -> list[AssistantStreamEvent]:
         begun = {"index": index, "id": call.id, "type": "function", "function": name}
         arguments = {"arguments": call.function.arguments}
         grown = {"index": index, "type": "function", "function": arguments}
-        events += [_delta(step, begun), _delta(step, grown)]
+        events += [step_delta(step, begun), step_delta(step, grown)]
     return events
-
-
-def _delta(step: RunStep, call: dict[str, Any]) -> RunStepDeltaEvent:
-    details = {"type": "tool_calls", "tool_calls": [call]}
-    return RunStepDeltaEvent(
-        data=RunStepDeltaObject(id=step.id, delta=RunStepDelta(step_details=details))
-    )

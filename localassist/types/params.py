@@ -93,7 +93,7 @@ def _function_name(name: str) -> str:
 
 def _supported_tool(tool: Any) -> Any:
     kind = tool.get("type") if isinstance(tool, Mapping) else None
-    if kind in ("code_interpreter", "retrieval", "file_search"):
+    if kind in ("retrieval", "file_search"):
         raise PydanticCustomError("tools_unsupported", "tools", {"kind": kind})
     return tool
 
@@ -117,6 +117,13 @@ class FunctionToolParam(TypedDict):
 
 
 @with_config(STRICT)
+class CodeToolParam(TypedDict):
+    """The tool that runs code."""
+
+    type: Literal["code_interpreter"]
+
+
+@with_config(STRICT)
 class NamedFunctionParam(TypedDict):
     """The name of a function."""
 
@@ -131,13 +138,25 @@ class NamedToolChoice(TypedDict):
     function: NamedFunctionParam
 
 
-Tools = Annotated[
-    list[Annotated[FunctionToolParam, BeforeValidator(_supported_tool)]], Listed, Len(0, 128)
+def _tool_tag(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    return "<code>" if kind == "code_interpreter" else "<function>"
+
+
+def _choice_tag(value: Any) -> str:
+    return "<str>" if isinstance(value, str) else _tool_tag(value)
+
+
+ToolParam = Annotated[
+    Annotated[CodeToolParam, Tag("<code>")] | Annotated[FunctionToolParam, Tag("<function>")],
+    Discriminator(_tool_tag),
 ]
+Tools = Annotated[list[Annotated[ToolParam, BeforeValidator(_supported_tool)]], Listed, Len(0, 128)]
 ToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("<str>")]
-    | Annotated[NamedToolChoice, Tag("<object>")],
-    Discriminator(lambda value: "<str>" if isinstance(value, str) else "<object>"),
+    | Annotated[CodeToolParam, Tag("<code>")]
+    | Annotated[NamedToolChoice, Tag("<function>")],
+    Discriminator(_choice_tag),
 ]
 
 # Files are refused with words until they can be honoured; empty ones mean "none".

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from localassist.types._base import In, Model
 from localassist.types.run import LastError, Usage
-from localassist.types.tool import FunctionToolCall
+from localassist.types.tool import ToolCall
 
 RunStepStatus = Literal["in_progress", "cancelled", "failed", "completed", "expired"]
 
@@ -29,7 +29,7 @@ class MessageCreationStepDetails(Model):
 class ToolCallsStepDetails(Model):
     """Details of a step that called tools."""
 
-    tool_calls: list[FunctionToolCall]
+    tool_calls: list[ToolCall]
     type: Literal["tool_calls"] = "tool_calls"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from localassist.types._base import Model
 
@@ -43,9 +45,50 @@ class StepFunction(Model):
     output: str | None = None
 
 
+class CodeLogs(Model):
+    """What code printed."""
+
+    logs: str
+    type: Literal["logs"] = "logs"
+
+
+class CodeImageFile(Model):
+    """The file of a figure."""
+
+    file_id: str
+
+
+class CodeImage(Model):
+    """A figure that code drew."""
+
+    image: CodeImageFile
+    type: Literal["image"] = "image"
+
+
+CodeOutput = Annotated[CodeLogs | CodeImage, Field(discriminator="type")]
+
+
+class RunCode(Model):
+    """Code and what it gave."""
+
+    input: str
+    outputs: list[CodeOutput] = []
+
+
+class CodeToolCall(Model):
+    """Code that was run, as a step records it."""
+
+    id: str
+    code_interpreter: RunCode
+    type: Literal["code_interpreter"] = "code_interpreter"
+
+
 class FunctionToolCall(Model):
     """A call as a step records it."""
 
     id: str
     function: StepFunction
     type: Literal["function"] = "function"
+
+
+ToolCall = Annotated[CodeToolCall | FunctionToolCall, Field(discriminator="type")]

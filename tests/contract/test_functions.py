@@ -296,7 +296,7 @@ def test_two_functions_of_one_name_and_too_many_are_refused(client):
     assert refused(client, *many).code == "array_above_max_length"
 
 
-@pytest.mark.parametrize("kind", ["code_interpreter", "retrieval", "file_search"])
+@pytest.mark.parametrize("kind", ["retrieval", "file_search"])
 def test_other_tools_are_refused_with_words(client, kind):
     with pytest.raises(BadRequestError, match=f"'{kind}'"):
         client.beta.assistants.create(model="gpt-4", tools=[{"type": kind}])

@@ -1,0 +1,1 @@
+"""The code interpreter: Jupyter kernels in a sandbox of the operating system."""

@@ -1,0 +1,1 @@
+"""Confinement of processes by the operating system. Knows nothing of Jupyter."""

@@ -25,7 +25,7 @@ from localassist.engine.json_schema import problems
 from localassist.engine.model_files import ModelFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from benchmarks.berkeley import Call, Checker, Question
     from localassist.types.run import Run
@@ -142,9 +142,10 @@ def judge(
     checker: Checker,
     folder: Path,
     count: int,
+    categories: Sequence[str],
 ) -> None:
     """Print, for each category, how many are right, with their 95 % interval."""
-    for category in (*berkeley.WANTED, berkeley.UNWANTED):
+    for category in categories:
         questions = berkeley.load(folder, category, count)
         right, no_call, wrong, started = 0, 0, [], time.perf_counter()
         for question in questions:
@@ -262,6 +263,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     kinds = ("ours", "library", "quiz", "time")
     parser.add_argument("--only", nargs="+", default=kinds, choices=kinds)
+    known = (*berkeley.WANTED, berkeley.UNWANTED)
+    parser.add_argument("--categories", nargs="+", default=known, choices=known)
     options = parser.parse_args()
     checker = berkeley.from_environment()
     for name in options.models:
@@ -269,7 +272,7 @@ def main() -> None:
         path = ModelFiles(settings.models, default=None).resolve(name).path
         if "library" in options.only and checker:
             judge(f"llama-cpp-python {path.stem[14:19]}", library(path), checker,
-                  options.questions, options.count)  # fmt: skip
+                  options.questions, options.count, options.categories)  # fmt: skip
         with (
             tempfile.TemporaryDirectory() as home,
             Client(
@@ -277,7 +280,8 @@ def main() -> None:
             ) as client,
         ):
             if "ours" in options.only and checker:
-                judge(name[:24], ours(client), checker, options.questions, options.count)
+                judge(name[:24], ours(client), checker, options.questions, options.count,
+                      options.categories)  # fmt: skip
             if "quiz" in options.only:
                 quiz(client, name, options.seeds)
             if "time" in options.only:

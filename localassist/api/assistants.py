@@ -8,6 +8,7 @@ from typing_extensions import Unpack
 
 from localassist.api._given import given, only_given
 from localassist.api.response_format import check_response_format
+from localassist.api.tool_resources import stored_resources
 from localassist.api.tools import stored_tools
 from localassist.errors import NotFoundError
 from localassist.store import assistants
@@ -24,7 +25,7 @@ from localassist.types.params import (
 if TYPE_CHECKING:
     from localassist.api.runtime import Runtime
 
-# Accepted and, for now, always empty.
+# Two spellings of one thing.
 _TOOLING = ("file_ids", "tool_resources")
 _NEVER_NULL = ("metadata", "tools", "temperature", "top_p", "response_format", "model")
 
@@ -39,6 +40,7 @@ def create_assistant(runtime: Runtime, **params: Unpack[AssistantCreateParams]) 
         created_at=int(runtime.now()),
         **only_given(params, without=(*_TOOLING, "tools")),
         tools=tools,
+        tool_resources=stored_resources(runtime, params) or {},
     )
     with runtime.store.write() as tx:
         assistants.TABLE.insert(tx, assistant)
@@ -63,6 +65,8 @@ def update_assistant(
         for name, value in params.items()
         if name not in _TOOLING and (value is not None or name not in _NEVER_NULL)
     }
+    if (resources := stored_resources(runtime, params)) is not None:
+        changes["tool_resources"] = resources
     if "tools" in changes:
         changes["tools"] = stored_tools(changes["tools"])
     if "tools" in changes or "response_format" in changes:

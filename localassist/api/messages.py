@@ -8,6 +8,7 @@ from typing_extensions import Unpack
 
 from localassist.api import locks
 from localassist.api._given import given
+from localassist.api.tool_resources import stored_attachments, with_code_files
 from localassist.errors import BadRequestError, NotFoundError
 from localassist.store import messages, threads
 from localassist.types._base import Deleted, ListPage
@@ -35,7 +36,7 @@ def create_message(
     message = build(runtime, thread_id, params)
     with runtime.store.write() as tx:
         _check_unlocked(runtime, tx, thread_id)
-        messages.TABLE.insert(tx, message)
+        insert(tx, message)
     return message
 
 
@@ -108,8 +109,19 @@ def build(runtime: Runtime, thread_id: str, params: Mapping[str, Any]) -> Messag
             "created_at": now,
             "completed_at": now,
             "metadata": params.get("metadata") or {},
+            "attachments": stored_attachments(runtime, params),
         }
     )
+
+
+def insert(tx: Transaction, message: Message) -> None:
+    """Store what `build` made; its files become the thread's."""
+    messages.TABLE.insert(tx, message)
+    if message.file_ids:
+        thread = threads.TABLE.get(tx, message.thread_id)
+        assert thread is not None, "its message was just inserted"
+        resources = with_code_files(thread.tool_resources, message.file_ids)
+        threads.TABLE.update(tx, message.thread_id, tool_resources=resources)
 
 
 def _stored_part(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, with_config
 from typing_extensions import NotRequired, Required, TypedDict
@@ -52,7 +52,8 @@ class Operation:
         (typed_dict,) = get_args(hints["params"])
         fields = get_type_hints(typed_dict, include_extras=True)
         for name in fields.keys() - OPTIONS:
-            required = name in typed_dict.__required_keys__
+            # Written as texts, the annotations do not reach the TypedDict's own list of these.
+            required = get_origin(fields[name]) is Required
             bare = get_args(fields[name])[0] if required else fields[name]
             found[name] = Required[bare] if required else NotRequired[bare]
         return found

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from localassist.api import assistants, chat, messages, models, run_steps, runs, threads
+from localassist.api import assistants, chat, files, messages, models, run_steps, runs, threads
 from localassist.api.operation import Operation
 
 _THREAD = "/threads/{thread_id}"
 _RUN = _THREAD + "/runs/{run_id}"
 _MESSAGES = _THREAD + "/messages"
 _MESSAGE = _MESSAGES + "/{message_id}"
+_FILE = "/files/{file_id}"
 _ASSISTANT = "/assistants/{assistant_id}"
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -49,6 +50,11 @@ OPERATIONS: tuple[Operation, ...] = (
         "beta.threads.runs.steps.retrieve", "GET", _RUN + "/steps/{step_id}",
         run_steps.retrieve_run_step,
     ),
+    Operation("files.create", "POST", "/files", files.create_file),
+    Operation("files.list", "GET", "/files", files.list_files),
+    Operation("files.retrieve", "GET", _FILE, files.retrieve_file),
+    Operation("files.delete", "DELETE", _FILE, files.delete_file),
+    Operation("files.content", "GET", _FILE + "/content", files.file_content),
     Operation("models.list", "GET", "/models", models.list_models),
     Operation("models.retrieve", "GET", "/models/{model}", models.retrieve_model),
     Operation("chat.completions.create", "POST", "/chat/completions", chat.create_chat_completion),

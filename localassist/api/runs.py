@@ -18,7 +18,7 @@ from localassist.errors import BadRequestError, NotFoundError
 from localassist.runs import state
 from localassist.runs.recorder import Ending, end_run, run_event
 from localassist.runs.tool_record import open_call_ids, resume
-from localassist.store import assistants, leases, messages, runs, threads
+from localassist.store import assistants, leases, runs, threads
 from localassist.types._base import ListPage
 from localassist.types.params import (
     ListParams,
@@ -259,7 +259,7 @@ def _store(runtime: Runtime, tx: Transaction, order: _Order) -> Run:
         raise no_assistant(order.params["assistant_id"])
     _check_idle(runtime, tx, order.thread_id)
     for message in order.messages:
-        messages.TABLE.insert(tx, message)
+        message_operations.insert(tx, message)
     run = _build(runtime, assistant, order)
     runs.TABLE.insert(tx, run)
     return run
@@ -290,6 +290,7 @@ def _build(runtime: Runtime, assistant: Assistant, order: _Order) -> Run:
         status="queued",
         model=params.get("model") or assistant.model,
         instructions=_instructions(assistant, params),
+        file_ids=assistant.file_ids,
         created_at=now,
         expires_at=now + runtime.settings.run_ttl_s,
         **values,

@@ -25,6 +25,7 @@ from localassist.engine.tool_dialect import ToolHabits, dialect_of
 from localassist.runs.bus import EventBus
 from localassist.runs.executor import RunExecutor, new_owner
 from localassist.runs.recorder import Services
+from localassist.store.blobs import Blobs
 from localassist.store.connection import Store
 
 if TYPE_CHECKING:
@@ -66,10 +67,12 @@ class Runtime:
         self.models = ModelFiles(settings.models, default=settings.model)
         self._backend = backend
         self.store = Store(settings.home, busy_timeout_s=settings.busy_timeout_s)
+        self.blobs = Blobs(settings.home / "blobs")
         self.bus = EventBus()
         self.engines = EnginePool(self._load_engine, key=self._engine_key)
         self.services = Services(
             store=self.store,
+            blobs=self.blobs,
             bus=self.bus,
             now=now,
             new_id=make_id,

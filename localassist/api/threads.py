@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Unpack
 
 from localassist.api import messages as message_operations
+from localassist.api.tool_resources import stored_resources
 from localassist.errors import NotFoundError
 from localassist.runs.recorder import Ending, end_run_in
-from localassist.store import messages, runs, threads
+from localassist.store import runs, threads
 from localassist.types._base import Deleted
 from localassist.types.params import NoParams, ThreadCreateParams, ThreadId, ThreadUpdateParams
 from localassist.types.thread import Thread
@@ -36,10 +37,14 @@ def retrieve_thread(runtime: Runtime, thread_id: ThreadId, **params: Unpack[NoPa
 def update_thread(
     runtime: Runtime, thread_id: ThreadId, **params: Unpack[ThreadUpdateParams]
 ) -> Thread:
-    """Replace the metadata."""
-    metadata = params.get("metadata")
+    """Replace the metadata or the files of tools."""
+    changes: dict[str, Any] = {
+        "metadata": params.get("metadata"),
+        "tool_resources": stored_resources(runtime, params),
+    }
+    changes = {name: value for name, value in changes.items() if value is not None}
     with runtime.store.write() as tx:
-        if metadata is not None and not threads.TABLE.update(tx, thread_id, metadata=metadata):
+        if changes and not threads.TABLE.update(tx, thread_id, **changes):
             raise not_found(thread_id)
     return find(runtime, thread_id)
 
@@ -72,6 +77,7 @@ def build(runtime: Runtime, params: dict[str, Any]) -> tuple[Thread, list[Messag
         id=runtime.new_id("thread"),
         created_at=int(runtime.now()),
         metadata=params.get("metadata") or {},
+        tool_resources=stored_resources(runtime, params) or {},
     )
     first = [
         message_operations.build(runtime, thread.id, param)
@@ -84,7 +90,7 @@ def insert(tx: Transaction, thread: Thread, first: list[Message]) -> None:
     """Store what `build` made."""
     threads.TABLE.insert(tx, thread)
     for message in first:
-        messages.TABLE.insert(tx, message)
+        message_operations.insert(tx, message)
 
 
 def not_found(thread_id: str) -> NotFoundError:

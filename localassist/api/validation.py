@@ -167,7 +167,7 @@ def _bad_text(what: str) -> Callable[[str, Any, Any], tuple[str, str]]:
 def _no_tools(_param: str, _value: Any, context: Any) -> tuple[str, str]:
     return (
         f"Tools of type '{context['kind']}' are not part of this version of localassist; "
-        "functions are.",
+        "functions and code_interpreter are.",
         "unsupported_value",
     )
 
@@ -177,13 +177,6 @@ def _bad_function_name(param: str, _value: Any, _context: Any) -> tuple[str, str
         f"Invalid '{param}': string does not match pattern. Expected a string that matches the "
         "pattern '^[a-zA-Z0-9_-]+$'.",
         "invalid_value",
-    )
-
-
-def _no_files(param: str, _value: Any, _context: Any) -> tuple[str, str]:
-    return (
-        f"Files are not part of this version of localassist: leave '{param}' out or empty.",
-        "unsupported_value",
     )
 
 
@@ -207,5 +200,4 @@ _EXPLAIN: dict[str, Callable[[str, Any, Any], tuple[str, str]]] = {
     "string_unicode": _bad_text("a lone surrogate"),
     "tools_unsupported": _no_tools,
     "bad_function_name": _bad_function_name,
-    "files_unsupported": _no_files,
 }

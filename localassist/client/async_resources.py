@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from localassist.api import assistants, chat, messages, models, run_steps, runs, threads
+from localassist.api import assistants, chat, files, messages, models, run_steps, runs, threads
 from localassist.client.bind import (
     AsyncResource,
     async_list_method,
@@ -14,12 +14,15 @@ from localassist.client.bind import (
     async_streamable_method,
     in_version,
 )
+from localassist.client.content import FileContent
 from localassist.client.polling import refuse_stream, wait_for_run_async
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from localassist.types.file import FileObject
     from localassist.types.params import (
+        RequestOptions,
         RunCreateParams,
         SubmitToolOutputsParams,
         ThreadRunParams,
@@ -166,6 +169,28 @@ class AsyncChat(AsyncResource):
     def completions(self) -> AsyncCompletions:
         """Chat completions."""
         return AsyncCompletions(self._runtime, self._pool)
+
+
+class AsyncFiles(AsyncResource):
+    """`client.files`."""
+
+    create = async_method(files.create_file)
+    retrieve = async_method(files.retrieve_file)
+    delete = async_method(files.delete_file)
+    list = async_list_method(files.list_files)
+    _content = async_method(files.file_content)
+
+    async def content(self, file_id: str, **options: Unpack[RequestOptions]) -> FileContent:
+        """Return a file's bytes."""
+        return FileContent(await self._content(file_id, **options))
+
+    async def retrieve_content(self, file_id: str, **options: Unpack[RequestOptions]) -> str:
+        """Return a file's text; the openai SDK's older name."""
+        return (await self.content(file_id, **options)).text
+
+    async def wait_for_processing(self, id: str, **_options: Any) -> FileObject:  # the SDK's
+        """Return the file, which is processed as soon as it is there."""
+        return await self.retrieve(id)
 
 
 class AsyncModels(AsyncResource):

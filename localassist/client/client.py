@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from localassist.api import runtime as runtimes
 from localassist.api.runtime import Runtime
-from localassist.client.async_resources import AsyncBeta, AsyncChat, AsyncModels
-from localassist.client.resources import Beta, Chat, Models
+from localassist.client.async_resources import AsyncBeta, AsyncChat, AsyncFiles, AsyncModels
+from localassist.client.resources import Beta, Chat, Files, Models
 from localassist.settings import Settings
 
 if TYPE_CHECKING:
@@ -107,6 +107,11 @@ class Client(_Face):
         return Chat(self._runtime)
 
     @cached_property
+    def files(self) -> Files:
+        """Files."""
+        return Files(self._runtime)
+
+    @cached_property
     def models(self) -> Models:
         """Models."""
         return Models(self._runtime)
@@ -143,6 +148,11 @@ class AsyncClient(_Face):
     def chat(self) -> AsyncChat:
         """Chat completions."""
         return AsyncChat(self._runtime, self._pool)
+
+    @cached_property
+    def files(self) -> AsyncFiles:
+        """Files."""
+        return AsyncFiles(self._runtime, self._pool)
 
     @cached_property
     def models(self) -> AsyncModels:

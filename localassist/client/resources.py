@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from localassist.api import assistants, chat, messages, models, run_steps, runs, threads
+from localassist.api import assistants, chat, files, messages, models, run_steps, runs, threads
 from localassist.client.bind import (
     Resource,
     in_version,
@@ -14,12 +14,15 @@ from localassist.client.bind import (
     stream_method,
     streamable_method,
 )
+from localassist.client.content import FileContent
 from localassist.client.polling import refuse_stream, wait_for_run
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from localassist.types.file import FileObject
     from localassist.types.params import (
+        RequestOptions,
         RunCreateParams,
         SubmitToolOutputsParams,
         ThreadRunParams,
@@ -163,6 +166,28 @@ class Chat(Resource):
     def completions(self) -> Completions:
         """Chat completions."""
         return Completions(self._runtime)
+
+
+class Files(Resource):
+    """`client.files`."""
+
+    create = method(files.create_file)
+    retrieve = method(files.retrieve_file)
+    delete = method(files.delete_file)
+    list = list_method(files.list_files)
+    _content = method(files.file_content)
+
+    def content(self, file_id: str, **options: Unpack[RequestOptions]) -> FileContent:
+        """Return a file's bytes."""
+        return FileContent(self._content(file_id, **options))
+
+    def retrieve_content(self, file_id: str, **options: Unpack[RequestOptions]) -> str:
+        """Return a file's text; the openai SDK's older name."""
+        return self.content(file_id, **options).text
+
+    def wait_for_processing(self, id: str, **_options: Any) -> FileObject:  # the SDK's
+        """Return the file, which is processed as soon as it is there."""
+        return self.retrieve(id)
 
 
 class Models(Resource):

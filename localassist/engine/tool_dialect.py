@@ -34,6 +34,7 @@ _TASK = """# Your task
 {instructions}
 Everything you write, also in the arguments of functions, must fit this task."""
 _CALL = '{"name": "<function name>", "arguments": {"<parameter>": <value>}}'
+_TAGGED = f"calls, each of them JSON between two tags:\n<tool_call>\n{_CALL}\n</tool_call>"
 # Beginnings of calls that models write in spite of what they are asked for.
 _USUAL_BEGINNINGS = (
     "```json[{", "```json{", "```[{", "```{", "<tool_call>[{", "<tool_call>{", "[{", "{",
@@ -55,6 +56,7 @@ class ToolDialect:
     Attributes:
         name: as in the manifest.
         form: what the model is told to write.
+        form_of_one: the same where there is one function only.
         opener: written for the model before its first call.
         separator: between two calls.
         closer: behind the last one.
@@ -62,6 +64,7 @@ class ToolDialect:
 
     name: str
     form: str
+    form_of_one: str
     opener: str
     separator: str
     closer: str
@@ -69,7 +72,8 @@ class ToolDialect:
     def system_text(self, instructions: str | None, functions: Sequence[Mapping[str, Any]]) -> str:
         """The system turn of a model that may call `functions`: each a dict as in the API."""
         listed = "\n\n".join(signature(each) for each in functions)
-        shown = _FUNCTIONS.format(listed=listed, form=self.form)
+        form = self.form if len(functions) > 1 else self.form_of_one
+        shown = _FUNCTIONS.format(listed=listed, form=form)
         return f"{shown}\n\n{_TASK.format(instructions=instructions)}" if instructions else shown
 
     def grammar(
@@ -96,13 +100,17 @@ class ToolDialect:
 FENCE = ToolDialect(
     name="fence",
     form=f"a JSON list of calls:\n```json\n[{_CALL}]\n```",
+    # With dots, two things asked for become two calls more often (83 for 72 % of 25 to 30
+    # questions); with several functions, calls are made that nobody asked for (53 for 88 %).
+    form_of_one=f"a JSON list of calls:\n```json\n[{_CALL}, ...]\n```",
     opener="```json\n[",
     separator=", ",
     closer="]",
 )
 TAGS = ToolDialect(
     name="tags",
-    form=f"calls, each of them JSON between two tags:\n<tool_call>\n{_CALL}\n</tool_call>",
+    form=_TAGGED,
+    form_of_one=_TAGGED,
     opener="<tool_call>\n",
     separator="\n</tool_call>\n<tool_call>\n",
     closer="\n</tool_call>",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from localassist.engine import code_dialect
 from localassist.engine.code_dialect import CodeWatch
 from localassist.errors import SandboxError
+from localassist.runs.code_files import FILES_KEY, CodeFiles
 from localassist.runs.code_record import CodeRecord
 from localassist.runs.model_calls import Interrupted
 from localassist.runs.rounds import FAILED
@@ -104,11 +106,17 @@ class CodeRunner:
 
     def _executed(self, code: str) -> tuple[list[CodeOutput], dict[str, str]]:
         assert self._interpreter is not None, "it is not enabled without"
-        result = self._interpreter.execute(self._run.thread_id, code, cancelled=self._is_over)
+        files = CodeFiles(self._services, self._run)
+        result = self._interpreter.execute(
+            self._run.thread_id, code, files=files.attached(), cancelled=self._is_over
+        )
         metadata = {"sandbox": result.execution.tier}
         if result.execution.status != "ok":
             metadata[FAILED] = result.execution.status
-        return _outputs(result), metadata
+        images, written = files.keep(result)
+        if written:
+            metadata[FILES_KEY] = json.dumps(written)
+        return [*_outputs(result), *images], metadata
 
 
 def _told(text: str) -> tuple[list[CodeOutput], dict[str, str]]:

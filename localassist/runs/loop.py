@@ -15,6 +15,7 @@ from localassist.errors import ClosedError, LocalAssistError
 from localassist.runs.answer import AnswerWriter, Watches
 from localassist.runs.answer_format import answer_format
 from localassist.runs.code_calls import CodeRunner
+from localassist.runs.code_files import Produced
 from localassist.runs.code_record import abandon_code
 from localassist.runs.function_calls import FunctionCaller
 from localassist.runs.model_calls import Interrupted, ModelCalls, total
@@ -126,6 +127,9 @@ class RunLoop:
         """One turn of the model; True if the run rests or has ended."""
         steps = run_steps.tool_calls_of_run(self._services.store.read(), self._run.id)
         rounds = Rounds(steps)
+        self._recorder.produced = Produced()
+        for step in steps:
+            self._recorder.produced.add_step(step)
         turn = _Turn(
             model,
             prompter,

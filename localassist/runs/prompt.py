@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from localassist.engine.chat_template import ChatMessage
-from localassist.types.message import ImageURLContent, Message
+from localassist.types.message import Message, TextContent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class Prompt:
 def chat_message(message: Message) -> ChatMessage:
     """A message as the model is shown it."""
     parts = [
-        _IMAGE_NOTE if isinstance(part, ImageURLContent) else part.text.value
+        part.text.value if isinstance(part, TextContent) else _IMAGE_NOTE
         for part in message.content
     ]
     return ChatMessage(message.role, "\n".join(parts))

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from localassist.runs import state
 from localassist.runs.bus import EventBus, text_delta
 from localassist.store import leases, messages, run_steps, runs
-from localassist.types.message import IncompleteDetails, Message, Text, TextContent
+from localassist.types.message import (
+    ImageFile,
+    ImageFileContent,
+    IncompleteDetails,
+    Message,
+    Text,
+    TextContent,
+)
 from localassist.types.run import LastError, Run, RunIncompleteDetails, RunStatus, Truncation, Usage
 from localassist.types.run_step import (
     MessageCreation,
@@ -33,6 +40,8 @@ from localassist.types.stream_event import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from localassist.runs.code_files import Produced
+    from localassist.store.blobs import Blobs
     from localassist.store.connection import Store, Transaction
 
 CHECKPOINT_S = 1.0
@@ -44,6 +53,7 @@ class Services:
 
     Attributes:
         store: the data folder.
+        blobs: the bytes of files.
         bus: who listens.
         now: seconds since the epoch.
         new_id: makes an id of a prefix.
@@ -52,6 +62,7 @@ class Services:
     """
 
     store: Store
+    blobs: Blobs
     bus: EventBus
     now: Callable[[], float]
     new_id: Callable[[str], str]
@@ -70,6 +81,7 @@ class Ending:
     Attributes:
         to: its last status.
         text: what its open message says at last; None leaves what was last written down.
+        produced: what code has made, which the message shows.
         error: why it failed.
         reason: the limit that ended it.
         usage: tokens of all its model calls.
@@ -79,6 +91,7 @@ class Ending:
 
     to: RunStatus
     text: str | None = None
+    produced: Produced | None = None
     error: LastError | None = None
     reason: str | None = None
     usage: Usage | None = None
@@ -158,6 +171,8 @@ def run_event(run: Run, name: str | None = None) -> RunEvent:
 def _end_message(tx: Transaction, message: Message, ending: Ending, now: int) -> MessageEvent:
     if ending.text is not None:
         message.content = _text_content(ending.text)
+        if ending.produced is not None:
+            _show(message, ending.text, ending.produced)
     reason = _MESSAGE_REASON.get(ending.to)
     if reason is None:
         message.status, message.completed_at = "completed", now
@@ -168,6 +183,7 @@ def _end_message(tx: Transaction, message: Message, ending: Ending, now: int) ->
         tx,
         message.id,
         content=_rows(message),
+        attachments=message.attachments,
         status=message.status,
         completed_at=message.completed_at,
         incomplete_at=message.incomplete_at,
@@ -189,6 +205,20 @@ def _end_step(tx: Transaction, step: RunStep, ending: Ending, now: int) -> RunSt
     run_steps.TABLE.update(tx, step.id, **values)
     ended = step.model_copy(update=values)
     return RunStepEvent.model_validate({"event": f"thread.run.step.{status}", "data": ended})
+
+
+def _show(message: Message, text: str, produced: Produced) -> None:
+    """Let a message show figures and files: as parts, as links in its text, as attachments."""
+    annotated = Text(value=text, annotations=produced.annotations(text))
+    message.content = [
+        TextContent(text=annotated),
+        *(ImageFileContent(image_file=ImageFile(file_id=each)) for each in produced.images),
+    ]
+    message.attachments = [
+        {"file_id": file_id, "tools": [{"type": "code_interpreter"}]}
+        for file_id in produced.files.values()
+    ]
+    message.file_ids = list(produced.files.values())
 
 
 def _text_content(text: str) -> list[Any]:
@@ -232,6 +262,7 @@ class RunRecorder:
         self._run = run
         self._message_id: str | None = None
         self._text: list[str] = []
+        self.produced: Produced | None = None
         self._next_checkpoint = 0.0
 
     @property
@@ -324,7 +355,13 @@ class RunRecorder:
         return end_run(
             self._services,
             self._run.id,
-            Ending(to=to, text=self.text, owner=self._services.owner, **ending),
+            Ending(
+                to=to,
+                text=self.text,
+                produced=self.produced,
+                owner=self._services.owner,
+                **ending,
+            ),
         )
 
     def _checkpoint(self, message_id: str) -> bool:

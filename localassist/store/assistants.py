@@ -10,8 +10,8 @@ TABLE = Table(
     Assistant,
     columns=(
         "id", "created_at", "name", "description", "model", "instructions", "tools",
-        "temperature", "top_p", "response_format", "reasoning_effort", "metadata",
+        "temperature", "top_p", "response_format", "reasoning_effort", "metadata", "tool_resources",
     ),
-    json_columns=("tools", "response_format", "metadata"),
+    json_columns=("tools", "response_format", "metadata", "tool_resources"),
     defaulted=("temperature", "top_p"),
 )  # fmt: skip

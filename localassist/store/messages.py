@@ -18,9 +18,9 @@ TABLE = Table(
     Message,
     columns=(
         "id", "thread_id", "role", "status", "content", "assistant_id", "run_id", "created_at",
-        "completed_at", "incomplete_at", "incomplete_details", "metadata",
+        "completed_at", "incomplete_at", "incomplete_details", "metadata", "attachments",
     ),
-    json_columns=("content", "incomplete_details", "metadata"),
+    json_columns=("content", "incomplete_details", "metadata", "attachments"),
     parent="thread_id",
 )  # fmt: skip
 

@@ -106,7 +106,31 @@ def m002_required_action(db: Database) -> None:
     db.execute("ALTER TABLE run ADD COLUMN required_action TEXT")
 
 
-HISTORY: tuple[Callable[[Database], None], ...] = (m001_initial, m002_required_action)
+_FILES = (
+    """
+    CREATE TABLE file (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+        bytes INTEGER NOT NULL, created_at INTEGER NOT NULL, filename TEXT NOT NULL,
+        purpose TEXT NOT NULL, expires_at INTEGER, sha256 TEXT NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX file_by_content ON file (sha256)",
+    "ALTER TABLE assistant ADD COLUMN tool_resources TEXT NOT NULL DEFAULT '{}'",
+    "ALTER TABLE thread ADD COLUMN tool_resources TEXT NOT NULL DEFAULT '{}'",
+    "ALTER TABLE message ADD COLUMN attachments TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE run ADD COLUMN file_ids TEXT NOT NULL DEFAULT '[]'",
+)
+
+
+def m003_files(db: Database) -> None:
+    """Files, and which of them assistants, threads, messages and runs refer to."""
+    for statement in _FILES:
+        db.execute(statement)
+
+
+HISTORY: tuple[Callable[[Database], None], ...] = (
+    m001_initial, m002_required_action, m003_files
+)  # fmt: skip
 
 
 def migrate(

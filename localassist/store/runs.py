@@ -21,11 +21,12 @@ TABLE = Table(
         "temperature", "top_p", "max_prompt_tokens", "max_completion_tokens",
         "truncation_strategy", "response_format", "tool_choice", "parallel_tool_calls",
         "reasoning_effort", "last_error", "incomplete_details", "usage", "truncation",
-        "required_action",
+        "required_action", "file_ids",
     ),
     json_columns=(
         "tools", "metadata", "truncation_strategy", "response_format", "tool_choice",
         "last_error", "incomplete_details", "usage", "truncation", "required_action",
+        "file_ids",
     ),
     defaulted=("temperature", "top_p"),
     parent="thread_id",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from pydantic import model_validator
+
 from localassist.types._base import In, Model
+from localassist.types.tool import code_files
 
 
 class Assistant(Model):
@@ -25,3 +28,9 @@ class Assistant(Model):
     tool_resources: Annotated[dict[str, Any] | None, In("v2")] = {}
     top_p: Annotated[float | None, In("v2")] = 1.0
     reasoning_effort: Annotated[str | None, In("v2")] = None
+
+    @model_validator(mode="after")
+    def _show_files(self) -> Any:
+        # v1 shows in one list what v2 shows by tool.
+        self.file_ids = code_files(self.tool_resources)
+        return self

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from localassist.types._base import In, Model
+from localassist.types._base import In, Model, WhenSet
 
 MessageStatus = Literal["in_progress", "incomplete", "completed"]
 Role = Literal["user", "assistant"]
@@ -26,6 +26,20 @@ class TextContent(Model):
     type: Literal["text"] = "text"
 
 
+class ImageFile(Model):
+    """An image that is a file."""
+
+    file_id: str
+    detail: Annotated[Literal["auto", "low", "high"] | None, WhenSet()] = None
+
+
+class ImageFileContent(Model):
+    """A part of a message that is a figure or an uploaded image."""
+
+    image_file: ImageFile
+    type: Literal["image_file"] = "image_file"
+
+
 class ImageURL(Model):
     """Where an image is: an http(s) address or a `data:` URI."""
 
@@ -40,7 +54,9 @@ class ImageURLContent(Model):
     type: Literal["image_url"] = "image_url"
 
 
-MessageContent = Annotated[TextContent | ImageURLContent, Field(discriminator="type")]
+MessageContent = Annotated[
+    TextContent | ImageURLContent | ImageFileContent, Field(discriminator="type")
+]
 
 
 class IncompleteDetails(Model):
@@ -67,6 +83,12 @@ class Message(Model):
     run_id: str | None = None
     status: Annotated[MessageStatus, In("v2")] = "completed"
     thread_id: str
+
+    @model_validator(mode="after")
+    def _show_files(self) -> Any:
+        # v1 shows the files themselves, v2 what they are attached for.
+        self.file_ids = [each["file_id"] for each in self.attachments]
+        return self
 
     @property
     def text(self) -> str:

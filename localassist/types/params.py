@@ -54,6 +54,14 @@ def _id(prefix: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _file_id(value: str) -> str:
+    body = value.removeprefix("file-")
+    if body == value or not body.isalnum() or not body.isascii():
+        raise PydanticCustomError("malformed_id", "malformed id", {"prefix": "file"})
+    return value
+
+
+FileId = Annotated[Str, AfterValidator(_file_id)]
 AssistantId = Annotated[Str, _id("asst")]
 ThreadId = Annotated[Str, _id("thread")]
 MessageId = Annotated[Str, _id("msg")]
@@ -77,12 +85,6 @@ TokenLimit = Annotated[int, Interval(ge=256)]
 Instructions = Annotated[Str, Len(0, MAX_TEXT_CHARS)]
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Order = Literal["asc", "desc"]
-
-
-def _need_no_files(values: Any) -> Any:
-    if values:
-        raise PydanticCustomError("files_unsupported", "files")
-    return values
 
 
 def _function_name(name: str) -> str:
@@ -159,9 +161,50 @@ ToolChoice = Annotated[
     Discriminator(_choice_tag),
 ]
 
-# Files are refused with words until they can be honoured; empty ones mean "none".
-NoFiles = Annotated[list[Any], AfterValidator(_need_no_files)]
-NoResources = Annotated[dict[str, Any], AfterValidator(_need_no_files)]
+FileIds = Annotated[list[FileId], Listed, Len(0, 20)]
+
+
+@with_config(STRICT)
+class CodeResources(TypedDict, total=False):
+    """Files of the code interpreter."""
+
+    file_ids: FileIds | None
+
+
+@with_config(STRICT)
+class NoSearchResources(TypedDict, total=False):
+    """Vector stores, which there are none of yet; an empty list says so."""
+
+    vector_store_ids: Annotated[list[Str], Len(0, 0)] | None
+
+
+@with_config(STRICT)
+class ToolResources(TypedDict, total=False):
+    """What the tools have to work with."""
+
+    code_interpreter: CodeResources | None
+    file_search: NoSearchResources | None
+
+
+@with_config(STRICT)
+class AttachmentParam(TypedDict, total=False):
+    """A file for a tool."""
+
+    file_id: Required[FileId]
+    tools: (
+        Annotated[list[Annotated[CodeToolParam, BeforeValidator(_supported_tool)]], Listed] | None
+    )
+
+
+Attachments = Annotated[list[AttachmentParam], Listed, Len(0, 20)]
+
+
+@with_config(STRICT)
+class ExpiresAfter(TypedDict):
+    """When a file is deleted by itself."""
+
+    anchor: Literal["created_at"]
+    seconds: Annotated[int, Interval(ge=3600, le=2_592_000)]
 
 
 @with_config(STRICT)
@@ -317,8 +360,8 @@ class _AssistantFields(RequestOptions, total=False):
     description: Annotated[Str, Len(0, MAX_DESCRIPTION_CHARS)] | None
     instructions: Instructions | None
     tools: Tools | None
-    file_ids: NoFiles | None
-    tool_resources: NoResources | None
+    file_ids: FileIds | None
+    tool_resources: ToolResources | None
     metadata: Metadata | None
     temperature: Temperature | None
     top_p: TopP | None
@@ -344,8 +387,8 @@ class AssistantUpdateParams(_AssistantFields, total=False):
 class _MessageFields(TypedDict, total=False):
     role: Required[Literal["user", "assistant"]]
     content: Required[Content]
-    file_ids: NoFiles | None
-    attachments: NoFiles | None
+    file_ids: Annotated[FileIds, Len(0, 10)] | None
+    attachments: Attachments | None
     metadata: Metadata | None
 
 
@@ -363,7 +406,7 @@ class MessageCreateParams(RequestOptions, _MessageFields, total=False):
 class _ThreadFields(TypedDict, total=False):
     messages: Annotated[list[MessageParam], Listed, Len(0, MAX_INITIAL_MESSAGES)] | None
     metadata: Metadata | None
-    tool_resources: NoResources | None
+    tool_resources: ToolResources | None
 
 
 @with_config(STRICT)
@@ -381,7 +424,7 @@ class ThreadUpdateParams(RequestOptions, total=False):
     """Parameters of `threads.update`."""
 
     metadata: Metadata | None
-    tool_resources: NoResources | None
+    tool_resources: ToolResources | None
 
 
 @with_config(STRICT)
@@ -432,7 +475,29 @@ class ThreadRunParams(_RunFields, total=False):
     """Parameters of `threads.create_and_run`."""
 
     thread: ThreadParam | None
-    tool_resources: NoResources | None
+    tool_resources: ToolResources | None
+
+
+FilePurpose = Literal["assistants", "fine-tune", "vision", "user_data", "batch", "evals"]
+
+
+@with_config(STRICT)
+class FileCreateParams(RequestOptions, total=False):
+    """Parameters of `files.create`. `file` is bytes, a path, an open file, or a tuple of both."""
+
+    file: Required[Any]
+    purpose: Required[FilePurpose]
+    expires_after: ExpiresAfter | None
+
+
+@with_config(STRICT)
+class FileListParams(RequestOptions, total=False):
+    """A page of files."""
+
+    purpose: Str | None
+    limit: Annotated[int, Interval(ge=1, le=10_000)] | None
+    order: Order | None
+    after: Str | None
 
 
 _StopText = Annotated[Str, Len(1, 1000)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -92,3 +93,8 @@ class FunctionToolCall(Model):
 
 
 ToolCall = Annotated[CodeToolCall | FunctionToolCall, Field(discriminator="type")]
+
+
+def code_files(tool_resources: Mapping[str, Any] | None) -> list[str]:
+    """Ids of the files that the code interpreter has, out of `tool_resources`."""
+    return list(((tool_resources or {}).get("code_interpreter") or {}).get("file_ids") or ())

@@ -244,3 +244,90 @@ def test_json_formats_are_refused_beside_the_tool(client):
 def test_a_choice_of_code_without_the_tool_is_refused(client, assistant, thread):
     with pytest.raises(BadRequestError, match="code_interpreter"):
         client.beta.threads.runs.create(thread.id, assistant_id=assistant.id, tool_choice=CODE)
+
+
+# --- files ---
+
+
+def uploaded(client, name, data):
+    return client.files.create(file=(name, data), purpose="assistants")
+
+
+def test_code_sees_what_assistant_and_thread_have_attached(home):
+    code = "print(sorted(__import__('os').listdir('/mnt/data')), open('a.csv').read())"
+    with Client(home, backend=ScriptedBackend(coding(code))) as client:
+        one, two = uploaded(client, "a.csv", b"x,y"), uploaded(client, "b.csv", b"2")
+        assistant = client.beta.assistants.create(model="gpt-4", tools=[CODE], file_ids=[one.id])
+        run = client.beta.threads.create_and_run_poll(
+            assistant_id=assistant.id,
+            thread={"messages": [{"role": "user", "content": "go", "file_ids": [two.id]}]},
+        )
+        assert codes_of(client, run)[0].outputs[0].logs == "['a.csv', 'b.csv'] x,y"
+
+
+def test_two_files_of_one_name_and_one_that_was_deleted(home):
+    code = "print(sorted(__import__('os').listdir('/mnt/data')))"
+    with Client(home, backend=ScriptedBackend(coding(code))) as client:
+        files = [uploaded(client, "a.csv", data) for data in (b"1", b"2", b"3")]
+        assistant = client.beta.assistants.create(
+            model="gpt-4", tools=[CODE], file_ids=[each.id for each in files]
+        )
+        client.files.delete(files[1].id)
+        run = client.beta.threads.create_and_run_poll(
+            assistant_id=assistant.id,
+            thread={"messages": [{"role": "user", "content": "go"}]},
+        )
+        assert codes_of(client, run)[0].outputs[0].logs == str(
+            sorted(["a.csv", f"{files[2].id}-a.csv"])
+        )
+
+
+def test_what_code_writes_comes_back_as_a_file_with_its_link(home):
+    code = "open('/mnt/data/out é.csv', 'w').write('1,2')"
+    answer = "Here: [file](sandbox:/mnt/data/out é.csv) 漢."
+    with Client(home, backend=ScriptedBackend(coding(code, answer=answer))) as client:
+        _, run = run_on(client)
+        message = client.beta.threads.messages.list(run.thread_id).data[0]
+        (annotation,) = message.content[0].text.annotations
+        start, end = annotation["start_index"], annotation["end_index"]
+        assert message.text[start:end] == annotation["text"] == "sandbox:/mnt/data/out é.csv"
+        file = client.files.retrieve(annotation["file_path"]["file_id"])
+        assert (file.purpose, file.filename) == ("assistants_output", "out é.csv")
+        assert client.files.content(file.id).read() == b"1,2"
+        assert message.file_ids == [file.id]
+        assert message.attachments == [{"file_id": file.id, "tools": [CODE]}]
+
+
+def test_a_figure_is_an_image_of_the_step_and_of_the_message(home):
+    code = "import matplotlib.pyplot as plt\nplt.plot([1, 3, 2])\nplt.show()"
+    with Client(home, backend=ScriptedBackend(coding(code))) as client:
+        _, run = run_on(client)
+        (output,) = codes_of(client, run)[0].outputs
+        assert output.type == "image"
+        data = client.files.content(output.image.file_id).read()
+        assert data.startswith(b"\x89PNG\r\n\x1a\n")
+        message = client.beta.threads.messages.list(run.thread_id).data[0]
+        assert [part.type for part in message.content] == ["text", "image_file"]
+        assert message.content[1].image_file.file_id == output.image.file_id
+        # The next run's prompt takes the figure as a note.
+        _, second = run_on(client, client.beta.threads.retrieve(run.thread_id))
+        assert second.status == "completed"
+
+
+def test_files_are_kept_when_the_kernel_is_not(home):
+    codes = {
+        "one": "open('kept.txt', 'w').write('still here')",
+        "two": "import os\nos.kill(os.getpid(), 9)",
+        "three": "print(open('kept.txt').read())",
+    }
+
+    def reply(text):
+        return f"```python\n{codes[text]}\n```" if text in codes else "Done."
+
+    with Client(home, backend=ScriptedBackend(reply)) as client:
+        thread, _ = run_on(client, text="one")
+        _, died = run_on(client, thread, text="two")
+        assert died.status == "completed"
+        assert "variables and imports are lost" in codes_of(client, died)[0].outputs[0].logs
+        _, after = run_on(client, thread, text="three")
+        assert codes_of(client, after)[0].outputs[0].logs == "still here"

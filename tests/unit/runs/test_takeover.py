@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from localassist import Client, ScriptedBackend
+from localassist.runs.executor import WATCH_S
 
 CHILD = """
 import sys, threading
@@ -93,6 +95,8 @@ def test_another_client_of_the_folder_can_wait_for_and_cancel_a_run(home, gate):
             assistant_id=assistant.id, thread={"messages": [{"role": "user", "content": "hello"}]}
         )
         other.beta.threads.runs.cancel(run.id, run.thread_id)
+        # An answer that is complete before the cancellation is seen stays complete.
+        time.sleep(4 * WATCH_S)
         gate.release(100_000)
         assert other.beta.threads.runs.poll(run.id, run.thread_id).status == "cancelled"
         assert one.beta.threads.runs.retrieve(run.id, run.thread_id).status == "cancelled"

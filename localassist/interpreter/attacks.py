@@ -26,6 +26,7 @@ class Attack:
         sign: how its success is seen.
         expected: why it succeeds in a tier all the same, by the tier's name.
         quick: part of the short suite.
+        ruinous: it would hurt the machine where nothing confines it, so it is only tried inside.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Attack:
     sign: Sign = "printed"
     expected: tuple[tuple[str, str], ...] = ()
     quick: bool = False
+    ruinous: bool = False
 
 
 def _syscall(name: str, numbers: tuple[int, int], arguments: str, *, fine: str = "r >= 0") -> str:
@@ -408,6 +410,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 os.kill(-1, 15)
 """,
         sign="victim",
+        ruinous=True,
     ),
     Attack(
         "escape-vm-read",
@@ -426,6 +429,7 @@ for action in (lambda: os.setuid(0), lambda: os.setresuid(0, 0, 0)):
     except OSError: pass
 """,
         quick=True,
+        ruinous=True,
     ),
     Attack(
         "escape-sudo",
@@ -461,6 +465,7 @@ for name in os.listdir("/dev/shm"):
         "surface",
         "mount",
         _syscall("mount", (165, 40), 'b"none", b"/tmp", b"tmpfs", 0, 0'),
+        ruinous=True,
     ),
     Attack(
         "surface-keyctl",
@@ -547,6 +552,7 @@ while time.time() < end:
 """,
         sign="processes",
         quick=True,
+        ruinous=True,
     ),
     Attack(
         "dos-memory",
@@ -557,6 +563,7 @@ blocks = []
 while True: blocks.append(bytearray(64 << 20)); print(len(blocks)) if len(blocks) == 80 else None
 """,
         sign="memory",
+        ruinous=True,
     ),
     Attack(
         "dos-disk",

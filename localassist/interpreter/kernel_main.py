@@ -28,6 +28,8 @@ _PRELOADED = (
     "matplotlib_inline.config",
 )  # fmt: skip
 _DATA = "/mnt/data"
+_PIECE_CHARS = 1 << 18
+_MOST_UNSENT_CHARS = 1 << 22
 _OF_PATHS = (
     "open", "stat", "lstat", "listdir", "scandir", "mkdir", "remove", "unlink", "rename", "replace",
     "rmdir", "chdir", "access", "readlink", "link", "symlink", "truncate",
@@ -55,7 +57,7 @@ def run_kernel(folder: str, *, data_folder: str | None = None) -> None:
 
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()  # or every fork would draw the same numbers
-    _pipe_without_network(f"{folder}/pipe")
+    _adapt_output(f"{folder}/pipe")
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
@@ -73,8 +75,8 @@ def run_kernel(folder: str, *, data_folder: str | None = None) -> None:
     app.start()
 
 
-def _pipe_without_network(path: str) -> None:
-    """Children's output comes over TCP in ipykernel; here there is none, and libzmq would abort."""
+def _adapt_output(path: str) -> None:
+    """Output in pieces, and that of children through a file: TCP, ipykernel's way, would abort."""
     import zmq
     from ipykernel import iostream as loaded
 
@@ -97,6 +99,19 @@ def _pipe_without_network(path: str) -> None:
         socket.connect(address)
         return context, socket
 
+    plain_write = iostream.OutStream.write
+
+    def write(self: Any, text: str) -> int | None:
+        # One message of any size would be refused by the host, and with it all that follow.
+        for start in range(0, len(text), _PIECE_CHARS):
+            plain_write(self, text[start : start + _PIECE_CHARS])
+            self._unsent = getattr(self, "_unsent", 0) + min(len(text), _PIECE_CHARS)
+            if self._unsent > _MOST_UNSENT_CHARS or len(text) > _PIECE_CHARS:
+                self.flush()
+                self._unsent = 0
+        return len(text)
+
+    iostream.OutStream.write = write
     iostream.IOPubThread._setup_pipe_in = pipe_in
     iostream.IOPubThread._setup_pipe_out = pipe_out
 

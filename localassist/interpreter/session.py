@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from localassist.interpreter.kernel import SandboxedKernel
 
 DEFAULT_TIMEOUT_S = 120.0
+MAX_CODE_CHARS = 1_000_000  # the kernel sends it back in one message
 _POLL_MS = 20
 _GRACE_S = 1.0  # after an interrupt, and again after a signal
 _EXIT_S = 3.0
@@ -91,6 +92,9 @@ class KernelSession:
             timeout_s: then it is interrupted, and killed if that does not help.
             cancelled: asked several times a second; ends the cell like the timeout.
         """
+        if len(code) > MAX_CODE_CHARS:
+            logs = f"The code has {len(code):,} characters; at most {MAX_CODE_CHARS:,} are run."
+            return Execution("error", logs, tier=self.kernel.tier)
         sandbox = self.kernel.sandbox
         if self._frozen:
             sandbox.thaw()

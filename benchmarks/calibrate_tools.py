@@ -55,7 +55,7 @@ class Calibration:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._model = ModelCalls(engine, is_over=lambda: False)
-        self._opener = engine.encode_text(engine.tools.dialect.opener)[0]
+        self._opener = engine.encode_frame(engine.tools.dialect.opener)[0]
 
     def logprob(self, question: Question, text: str, *, answered: bool = False) -> float:
         """Of a call as the answer to `text`, with the question's functions in view."""

@@ -157,6 +157,10 @@ class Engine(Protocol):
         """Tokens of a text, none of them a control token."""
         ...
 
+    def encode_frame(self, text: str) -> list[int]:
+        """Tokens of a text of ours, in which names of control tokens mean these."""
+        ...
+
     def constrain(self, grammar: Grammar) -> Constraint:
         """A constraint for one generation.
 

@@ -87,6 +87,10 @@ class ThreadEngine:
         """Tokens of a text, none of them a control token."""
         return self._backend.tokenize(text, parse_special=False)
 
+    def encode_frame(self, text: str) -> list[int]:
+        """Tokens of a text of ours, in which names of control tokens mean these."""
+        return self._backend.tokenize(text, parse_special=True)
+
     def constrain(self, grammar: Grammar) -> Constraint:
         """A constraint for one generation; see Engine."""
         return self._grammars.compile(grammar)

@@ -39,6 +39,10 @@ class SandboxTarget:
         """Everything that runs in it."""
         return [] if self._closed else self._session.kernel.sandbox.processes()
 
+    def memory_bytes(self) -> int:
+        """Of all its processes, shared pages divided among those that share them."""
+        return self._session.kernel.sandbox.exact_memory_bytes()
+
     def close(self) -> None:
         """End it."""
         if not self._closed:

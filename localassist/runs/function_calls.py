@@ -106,7 +106,7 @@ class FunctionCaller:
         """
         if self.forced:
             return True
-        opener = model.engine.encode_text(self._dialect.opener)[0]
+        opener = model.engine.encode_frame(self._dialect.opener)[0]
         habits = self._habits
         threshold = habits.again_above if self.answered else habits.call_above
         if model.first_logprob(prompt, opener) <= threshold:
@@ -116,7 +116,7 @@ class FunctionCaller:
     def _prefers_call(self, model: ModelCalls, prompt: list[int]) -> bool:
         """Whether what its first token begins is rather a call than code."""
         engine = model.engine
-        call, code = (engine.encode_text(text) for text in (self._dialect.opener, CODE_OPENER))
+        call, code = (engine.encode_frame(text) for text in (self._dialect.opener, CODE_OPENER))
         pairs = enumerate(zip(call, code, strict=False))
         common = next((index for index, (one, other) in pairs if one != other), 0)
         if common == 0:
@@ -165,7 +165,7 @@ class FunctionCaller:
         if not self.functions and not self.answered:
             return ()
         openers = ("```", FENCE.opener, TAGS.opener, "[{")
-        return tuple({model.engine.encode_text(text)[0] for text in openers})
+        return tuple({model.engine.encode_frame(text)[0] for text in openers})
 
     # --- one try ---
 
@@ -188,7 +188,7 @@ class FunctionCaller:
         reader = CallReader()
         events = model.generate(
             GenerationRequest(
-                prompt_tokens=[*prompt, *engine.encode_text(self._dialect.opener)],
+                prompt_tokens=[*prompt, *engine.encode_frame(self._dialect.opener)],
                 sampling=replace(
                     engine.sampling_defaults, temperature=min(temperature, _CALL_TEMPERATURE)
                 ),

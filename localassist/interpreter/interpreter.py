@@ -145,6 +145,8 @@ class Interpreter:
                 self._drop(conversation)
                 notes = [*notes, _RESTARTED.format(why=conversation.lost)]
                 conversation.lost = ""
+        if self._spare is None:  # only now, so that it does not take the cell's processor
+            threading.Thread(target=self._start_spare, name="kernel-spare", daemon=True).start()
         notes = [*notes, *left_out]
         return Result(replace(execution, notes=tuple(notes)), collected)
 
@@ -211,7 +213,6 @@ class Interpreter:
             session, self._spare = self._spare, None
             if session is None or not session.alive:
                 session = self._start(server, tier)
-        threading.Thread(target=self._start_spare, name="kernel-spare", daemon=True).start()
         return session
 
     def _start_spare(self) -> None:
@@ -268,7 +269,9 @@ class Interpreter:
         if conversation.lock.acquire(blocking=False):
             try:
                 conversation.lost = why
-                self._drop(conversation)
+                session, conversation.session = conversation.session, None
+                if session is not None:  # nobody waits for its end
+                    threading.Thread(target=session.close, name="kernel-end", daemon=True).start()
             finally:
                 conversation.lock.release()
 

@@ -18,6 +18,8 @@ def main() -> None:
     params.n_ctx, params.n_batch = options["n_ctx"], options["n_batch"]
     params.n_parallel = options["slots"]
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options["n_threads"]
+    if options.get("jinja"):
+        params.use_jinja = True
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
     sys.stdin.read()

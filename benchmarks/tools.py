@@ -10,22 +10,27 @@ judged: valid, about the tutor's subject, in the form that was asked for, with h
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
+import os
 import re
+import subprocess
 import tempfile
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import berkeley
 from benchmarks.harness import report
 from localassist import Client, Settings
+from localassist.engine.governor import usable_cores
 from localassist.engine.json_schema import problems
 from localassist.engine.model_files import ModelFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from benchmarks.berkeley import Call, Checker, Question
     from localassist.types.run import Run
@@ -126,14 +131,51 @@ def library(path: Path) -> Callable[[Question], list[Call]]:
             temperature=0,
             max_tokens=400,
         )
-        calls = reply["choices"][0]["message"].get("tool_calls") or []
-        made = [call["function"] for call in calls]
-        try:
-            return [(each["name"], json.loads(each["arguments"])) for each in made]
-        except ValueError:
-            return []
+        return _openai_calls(reply)
 
     return answer
+
+
+@contextmanager
+def native_server(path: Path) -> Iterator[Callable[[Question], list[Call]]]:
+    """The calls that xllamacpp's server returns; XLLAMACPP_PYTHON names the Python that has it."""
+    options = {"n_ctx": 8192, "n_batch": 512, "slots": 1, "n_threads": usable_cores(), "jinja": 1}
+    peer = Path(__file__).with_name("peer_xllamacpp.py")
+    command = [os.environ["XLLAMACPP_PYTHON"], str(peer), str(path), json.dumps(options)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    address = process.stdout.readline().strip().removeprefix("http://")
+
+    def answer(question: Question) -> list[Call]:
+        body = {
+            "messages": [{"role": "user", "content": question.text}],
+            "tools": [{"type": "function", "function": each} for each in question.functions],
+            "tool_choice": "auto", "temperature": 0, "max_tokens": 400,
+        }  # fmt: skip
+        connection = http.client.HTTPConnection(address, timeout=120)
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        reply = json.loads(connection.getresponse().read())
+        return _openai_calls(reply)
+
+    try:
+        yield answer
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+def _openai_calls(reply: Any) -> list[Call]:
+    """The calls of a chat completion; none if their arguments are not JSON."""
+    calls = reply["choices"][0]["message"].get("tool_calls") or []
+    made = [call["function"] for call in calls]
+    try:
+        return [(each["name"], json.loads(each["arguments"])) for each in made]
+    except ValueError:
+        return []
 
 
 def judge(
@@ -261,7 +303,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--count", type=int, default=50, help="questions of each category")
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    kinds = ("ours", "library", "quiz", "time")
+    kinds = ("ours", "library", "server", "quiz", "time")
     parser.add_argument("--only", nargs="+", default=kinds, choices=kinds)
     known = (*berkeley.WANTED, berkeley.UNWANTED)
     parser.add_argument("--categories", nargs="+", default=known, choices=known)
@@ -273,6 +315,10 @@ def main() -> None:
         if "library" in options.only and checker:
             judge(f"llama-cpp-python {path.stem[14:19]}", library(path), checker,
                   options.questions, options.count, options.categories)  # fmt: skip
+        if "server" in options.only and checker and "XLLAMACPP_PYTHON" in os.environ:
+            with native_server(path) as answer:
+                judge(f"xllamacpp {path.stem[14:19]}", answer, checker, options.questions,
+                      options.count, options.categories)  # fmt: skip
         with (
             tempfile.TemporaryDirectory() as home,
             Client(

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ApiVersion = Literal["v1", "v2"]
-CodeInterpreter = Literal["sandboxed", "sandboxed:ns", "sandboxed:bwrap", "sandboxed:landlock"]
+CodeInterpreter = Literal[
+    "sandboxed",
+    "sandboxed:ns",
+    "sandboxed:bwrap",
+    "sandboxed:landlock",
+    "unsandboxed-i-accept-the-risk",
+]
 _PREFIX = "LOCALASSIST_"
 _AT_LEAST = {
     "n_ctx": 256, "kv_ram_mb": 0, "kv_disk_mb": 0, "max_concurrent_runs": 1, "run_ttl_s": 1

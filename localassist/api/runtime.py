@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from localassist.engine.model_files import ModelFile
     from localassist.engine.request import Engine
     from localassist.interpreter.interpreter import Interpreter
+    from localassist.interpreter.sandbox.policy import Tier
     from localassist.settings import Settings
 
 log = logging.getLogger("localassist.api")
@@ -180,9 +181,16 @@ def _interpreter(settings: Settings) -> Interpreter | None:
         return None
     from localassist.interpreter.interpreter import Interpreter
 
-    named = settings.code_interpreter.partition(":")[2]
-    tiers = {"ns": "ns", "bwrap": "bwrap", "landlock": "landlock"}
-    return Interpreter(settings.home / "interpreter", tier=tiers.get(named))  # type: ignore[arg-type]  # checked by Settings
+    tiers: dict[str, Tier] = {
+        "sandboxed:ns": "ns",
+        "sandboxed:bwrap": "bwrap",
+        "sandboxed:landlock": "landlock",
+        "unsandboxed-i-accept-the-risk": "none",
+    }
+    tier = tiers.get(settings.code_interpreter)
+    if tier == "none":
+        log.warning("code of models runs without a sandbox: it may do all that you may do")
+    return Interpreter(settings.home / "interpreter", tier=tier)
 
 
 def _habits(model: ModelFile, template: str) -> ToolHabits:

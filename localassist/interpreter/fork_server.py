@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from localassist.errors import SandboxError
 from localassist.interpreter.sandbox import linux_bwrap
+from localassist.interpreter.sandbox.policy import WITHOUT_NAMESPACES
 from localassist.interpreter.zygote import MAX_REQUEST
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Sandbox:
     def kill(self) -> None:
         """End every process, and wait for it."""
         # Without namespaces, the first process ends the others before it ends itself.
-        number = signal.SIGTERM if self.tier == "landlock" else signal.SIGKILL
+        number = signal.SIGTERM if self.tier in WITHOUT_NAMESPACES else signal.SIGKILL
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
         select.select([self._pidfd], [], [], _KILL_S)
@@ -205,7 +206,7 @@ class ForkServer:
         if tier == "bwrap":
             return _spawn_by_bwrap(policy, connection)
         ours, theirs = socket.socketpair()
-        folder = _private_folder() if tier == "landlock" else None
+        folder = _private_folder() if tier in WITHOUT_NAMESPACES else None
         request = {
             "policy": policy.to_json(),
             "tier": tier,

@@ -14,6 +14,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from typing_extensions import override
 
 from localassist.interpreter.outputs import Execution, OutputCollector, Status
+from localassist.interpreter.sandbox.policy import WITHOUT_NAMESPACES
 from localassist.interpreter.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ class KernelSession:
     def __init__(self, kernel: SandboxedKernel) -> None:
         """Connect to a kernel that has started."""
         self.kernel = kernel
-        self.workspace = Workspace(kernel.sandbox.data_fd, maps_users=kernel.tier != "landlock")
+        self.workspace = Workspace(
+            kernel.sandbox.data_fd, maps_users=kernel.tier not in WITHOUT_NAMESPACES
+        )
         self._client = _Client(context=zmq.Context.instance())
         self._client.load_connection_info(kernel.connection)
         self._client.allow_stdin = False

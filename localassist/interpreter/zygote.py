@@ -19,7 +19,7 @@ from typing import Any
 from localassist.interpreter import kernel_main
 from localassist.interpreter.sandbox import linux_landlock, linux_ns
 from localassist.interpreter.sandbox.libc import become_subreaper, set_dumpable
-from localassist.interpreter.sandbox.policy import RUN, SandboxPolicy
+from localassist.interpreter.sandbox.policy import RUN, WITHOUT_NAMESPACES, SandboxPolicy
 
 MAX_REQUEST = 1 << 18
 CONNECTION_FILE = "connection.json"
@@ -52,7 +52,7 @@ def _serve(request: dict[str, Any], lifeline_fd: int) -> None:
     policy = SandboxPolicy.from_json(request["policy"])
     connection = request["connection"]
     with socket.socket(fileno=lifeline_fd) as lifeline:
-        if request["tier"] == "landlock":
+        if request["tier"] in WITHOUT_NAMESPACES:
             folder = request["folder"]
             run = f"{folder}/run"
             linux_landlock.spawn(
@@ -61,6 +61,7 @@ def _serve(request: dict[str, Any], lifeline_fd: int) -> None:
                 folder,
                 lambda: _write(run, {**connection, "ip": f"{run}/k"}),
                 lambda: kernel_main.run_kernel(run, data_folder=f"{folder}/data"),
+                confine=request["tier"] != "none",
             )
         else:
             linux_ns.spawn(

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from localassist import BadRequestError, Client, ScriptedBackend
+from localassist import BadRequestError, Client, ScriptedBackend, Settings
+from localassist.api.runtime import Runtime
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="sandboxes are Linux's"),
@@ -331,3 +332,31 @@ def test_files_are_kept_when_the_kernel_is_not(home):
         assert "variables and imports are lost" in codes_of(client, died)[0].outputs[0].logs
         _, after = run_on(client, thread, text="three")
         assert codes_of(client, after)[0].outputs[0].logs == "still here"
+
+
+def test_without_a_sandbox_only_by_its_long_name_and_marked(home, tmp_path):
+    seen = tmp_path / "seen"
+    seen.write_text("of the host")
+    code = f"print(open({str(seen)!r}).read(), open('/mnt/data/a.csv').read())"
+    for name, said in (
+        ("sandboxed", "No such file"),
+        ("unsandboxed-i-accept-the-risk", "of the host x"),
+    ):
+        runtime = Runtime(
+            Settings(home=home / name, code_interpreter=name),
+            backend=ScriptedBackend(coding(code)),
+        )
+        with Client.of(runtime) as client:
+            file = uploaded(client, "a.csv", b"x")
+            assistant = client.beta.assistants.create(
+                model="gpt-4", tools=[CODE], file_ids=[file.id]
+            )
+            run = client.beta.threads.create_and_run_poll(
+                assistant_id=assistant.id,
+                thread={"messages": [{"role": "user", "content": "go"}]},
+            )
+            assert said in codes_of(client, run)[0].outputs[0].logs
+            tier = steps_of(client, run)[0].metadata["sandbox"]
+            assert (tier == "none") == (name != "sandboxed")
+    with pytest.raises(BadRequestError, match="unsandboxed-i-accept-the-risk"):
+        Settings(code_interpreter="unsandboxed")

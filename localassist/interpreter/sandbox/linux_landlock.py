@@ -43,6 +43,8 @@ def spawn(
     folder: str,
     prepare: Callable[[], None],
     run: Callable[[], None],
+    *,
+    confine: bool = True,
 ) -> None:
     """Start a sandbox in a new folder of the host, and return.
 
@@ -52,6 +54,7 @@ def spawn(
         folder: gets `data` and `run`; the host makes it and removes it.
         prepare: called before anything runs.
         run: called confined, in `data`.
+        confine: without it there is no sandbox: the code may do all that the host's user may.
     """
     if os.fork():
         return
@@ -63,13 +66,15 @@ def spawn(
         for path in (data, run_folder, f"{run_folder}/tmp"):  # noqa: S108  # in our own
             Path(path).mkdir(mode=0o700)
         prepare()
-        _give_away(folder)
+        if confine:
+            _give_away(folder)
         folders = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in (data, run_folder)]
         close_all_but({lifeline.fileno(), *folders})
         used = _processes_of(_user())
         child = os.fork()
         if child == 0:
-            confined.run_and_exit(lambda: _confine_and_run(policy, folder, used, run))
+            started = _confine_and_run if confine else _run_unconfined
+            confined.run_and_exit(lambda: started(policy, folder, used, run))
         confined.tell(lifeline, folders)
         for fd in folders:
             os.close(fd)
@@ -135,6 +140,18 @@ def _confine_and_run(
         devices=DEVICE_PATHS,
     )
     seccomp.install(seccomp.build_filter(namespaces=False, own_pid=os.getpid()))
+    run()
+
+
+def _run_unconfined(
+    policy: SandboxPolicy,
+    folder: str,
+    used: int,  # noqa: ARG001  # as its counterpart
+    run: Callable[[], None],
+) -> None:
+    own = environment(policy, folder)
+    confined.start_clean(policy, environment=own, folder=f"{folder}/data")
+    libc.prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     run()
 
 

@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Tier = Literal["ns", "bwrap", "landlock"]
+# The last is no sandbox at all; only a setting chooses it.
+Tier = Literal["ns", "bwrap", "landlock", "none"]
+WITHOUT_NAMESPACES = ("landlock", "none")
 TIERS: tuple[Tier, ...] = ("ns", "bwrap", "landlock")
 
 MB = 1 << 20

@@ -134,7 +134,7 @@ def interval(successes: int, count: int) -> tuple[float, float]:
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     spread = z / (1 + z * z / count)
     spread *= math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return centre - spread, centre + spread
+    return max(0.0, centre - spread), min(1.0, centre + spread)
 
 
 class _Dotted:

@@ -47,11 +47,11 @@ def answered_text(answered: Sequence[Answered], *, may_call: bool) -> str:
     return "\n\n".join([*shown, last])
 
 
-def clipped(text: str) -> str:
+def clipped(text: str, most: int = MAX_OUTPUT_CHARS) -> str:
     """Head and tail of a text that is too long, and how much is left out."""
-    if len(text) <= MAX_OUTPUT_CHARS:
+    if len(text) <= most:
         return text
-    half = MAX_OUTPUT_CHARS // 2
+    half = most // 2
     left_out = len(text) - 2 * half
     return f"{text[:half]}\n[... {left_out:,} characters left out ...]\n{text[-half:]}"
 

@@ -27,6 +27,7 @@ _MAX_PROCESSES = 150
 _MAX_GROWTH_BYTES = 256 << 20
 _MAX_BUSY_S = 0.2  # of the processor, in a second after the cell
 _SLEEP_MARK = "4242.4242"
+_PLANTED = "localassist_planted.py"
 _SECRET_VARIABLE = "LOCALASSIST_TEST_API_KEY"  # noqa: S105  # a name
 
 
@@ -91,6 +92,7 @@ class AttackRange:
             "HOSTPID": str(os.getpid()),
             "VICTIMMARK": self._mark,
             "SLEEPMARK": _SLEEP_MARK,
+            "PLANTED": _PLANTED,
         }
         self._shared = Path("/dev/shm", self._values["ABSTRACT"])  # noqa: S108  # bait
         with contextlib.suppress(OSError):
@@ -178,6 +180,11 @@ class AttackRange:
             planted = [path.name for path in self._outside.iterdir() if path != mode]
             changed = mode.exists() and bool(mode.stat().st_mode & 0o022)
             return bool(planted) or changed, f"{planted} {last}"
+        if attack.sign == "planted":
+            found = [path for path in map(Path, sys.path) if (path / _PLANTED).exists()]
+            for path in found:
+                (path / _PLANTED).unlink()
+            return bool(found), f"found in {[str(path) for path in found]}"
         if attack.sign == "collected":
             taken = [data for data in target.collect() if self._secret.encode() in data]
             return bool(taken), f"{len(taken)} secrets; {last}"

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Category = Literal["read", "net", "write", "link", "escape", "surface", "dos", "output"]
-Sign = Literal["printed", "hit", "outside", "collected", "victim", "processes", "busy", "memory"]
+Sign = Literal[
+    "printed", "hit", "outside", "planted", "collected", "victim", "processes", "busy", "memory"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -308,11 +310,10 @@ for up in range(1, 12):
         """
 import sys, os
 for path in sys.path:
-    try:
-        p = os.path.join(path, "localassist_planted.py"); open(p, "w").write("x"); os.unlink(p)
-        print("REACHED", path)
+    try: open(os.path.join(path, "@PLANTED@"), "w").write("x")
     except OSError: pass
 """,
+        sign="planted",
     ),
     Attack(
         "write-mode",

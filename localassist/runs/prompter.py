@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from localassist.engine.tool_results import clipped
 from localassist.runs import prompt
 from localassist.store import messages
 from localassist.types.run import Run, Truncation
@@ -21,6 +22,8 @@ log = logging.getLogger("localassist.runs")
 
 # The shortest answer that a prompt must leave room for, as far as the context allows.
 ANSWER_TOKENS = 1024
+# What tools have given is cut further where the context is too small for it.
+_CLOSING_CHARS = (2000, 800, 300)
 _SMALLEST_MESSAGE_TOKENS = 4  # a turn's frame alone; bounds how much history is worth reading
 
 
@@ -74,13 +77,21 @@ class Prompter:
             run_id=run.id,
             limit=most if wanted is None else min(wanted, most),
         )
-        built = prompt.build(
-            history,
-            instructions=system,
-            max_tokens=limit.tokens,
-            closing=closing,
-            encode=self._engine.encode_chat,
-        )
+        built = None
+        for most in (None, *(_CLOSING_CHARS if closing else ())):
+            turns = [
+                turn if most is None else replace(turn, content=clipped(turn.content, most))
+                for turn in closing
+            ]
+            built = prompt.build(
+                history,
+                instructions=system,
+                max_tokens=limit.tokens,
+                closing=turns,
+                encode=self._engine.encode_chat,
+            )
+            if built is not None:
+                break
         if built is None:
             raise PromptTooLong(limit.tokens, from_caller=limit.from_caller)
         total = messages.count(connection, thread_id=run.thread_id, run_id=run.id)

@@ -29,7 +29,7 @@ def test_the_readmes_examples_run(home, weights, monkeypatch, capsys):
         exec(compile(block, "README.md", "exec"), names)
     names["client"].close()
     assert "user: I need to solve the equation" in capsys.readouterr().out
-    assert names["run"].status in ("completed", "incomplete")
+    assert names["run"].status in ("completed", "incomplete"), names["run"].last_error
 
 
 def test_the_readme_lists_every_setting():

@@ -18,7 +18,7 @@ HOMES = {
     "llama_cpp": {"engine/llama_backend.py"},
     "sqlite3": {f"store/{path.name}" for path in (PACKAGE / "store").glob("*.py")},
     "llguidance": {"engine/constraint.py"},
-    "jupyter_client": {"interpreter/session.py", "interpreter/provisioner.py"},
+    "jupyter_client": {f"interpreter/{name}.py" for name in ("session", "provisioner", "targets")},
     "zmq": {"interpreter/session.py", "interpreter/kernel_main.py"},
     "httpx": set(),
     "openai": set(),

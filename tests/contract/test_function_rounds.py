@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -180,3 +181,26 @@ def test_a_list_that_repeats_itself_is_cut(home):
     calls = [("step", {"n": 1}), ("step", {"n": 2}), ("step", {"n": 1}), ("step", {"n": 3})]
     with Client(home, backend=ScriptedBackend(lambda _: fenced(*calls))) as client:
         assert arguments(start(client, STEP)) == [{"n": 1}, {"n": 2}]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sandboxes are Linux's")
+def test_code_and_functions_in_one_run(home):
+    def reply(text):
+        if text.startswith("Output of the code:"):
+            return fenced(("step", {"n": 42}))
+        if "was called" in text:
+            return "Both done."
+        return "```python\nprint(6 * 7)\n```"
+
+    with Client(home, backend=ScriptedBackend(reply)) as client:
+        run = start(client, STEP, {"type": "code_interpreter"})
+        assert (run.status, run.last_error) == ("requires_action", None)
+        assert arguments(run) == [{"n": 42}]
+        run = answer_calls(client, run)
+        assert (run.status, last_text(client, run)) == ("completed", "Both done.")
+        steps = client.beta.threads.runs.steps.list(run.id, thread_id=run.thread_id, order="asc")
+        kinds = [
+            step.type if step.type == "message_creation" else step.step_details.tool_calls[0].type
+            for step in steps.data
+        ]
+        assert kinds == ["code_interpreter", "function", "message_creation"]

@@ -181,9 +181,9 @@ class AttackRange:
             changed = mode.exists() and bool(mode.stat().st_mode & 0o022)
             return bool(planted) or changed, f"{planted} {last}"
         if attack.sign == "planted":
-            found = [path for path in map(Path, sys.path) if (path / _PLANTED).exists()]
+            found = [path for path in set(map(Path, sys.path)) if (path / _PLANTED).exists()]
             for path in found:
-                (path / _PLANTED).unlink()
+                (path / _PLANTED).unlink(missing_ok=True)
             return bool(found), f"found in {[str(path) for path in found]}"
         if attack.sign == "collected":
             taken = [data for data in target.collect() if self._secret.encode() in data]

@@ -26,7 +26,6 @@ _TIMEOUT_S = 8.0
 _MAX_PROCESSES = 150
 _MAX_GROWTH_BYTES = 256 << 20
 _MAX_BUSY_S = 0.2  # of the processor, in a second after the cell
-_SLEEP_MARK = "4242.4242"
 _PLANTED = "localassist_planted.py"
 _SECRET_VARIABLE = "LOCALASSIST_TEST_API_KEY"  # noqa: S105  # a name
 
@@ -75,6 +74,8 @@ class AttackRange:
         """Put everything out."""
         self._secret = f"canary-{secrets.token_hex(12)}"
         self._mark = f"localassist-{secrets.token_hex(6)}"
+        # Seconds that no other process sleeps, those of another range included.
+        self._seconds = f"4242.{secrets.randbelow(10**9):09d}"
         self._folder = Path(tempfile.mkdtemp(prefix="localassist-range-"))
         self._folder.chmod(0o755)
         self._outside = self._folder / "outside"
@@ -91,7 +92,7 @@ class AttackRange:
             "OUTSIDE": str(self._outside),
             "HOSTPID": str(os.getpid()),
             "VICTIMMARK": self._mark,
-            "SLEEPMARK": _SLEEP_MARK,
+            "SLEEPMARK": self._seconds,
             "PLANTED": _PLANTED,
         }
         self._shared = Path("/dev/shm", self._values["ABSTRACT"])  # noqa: S108  # bait
@@ -120,7 +121,7 @@ class AttackRange:
             return self._judge(target, attack)
         finally:
             target.close()
-            _kill_marked(_SLEEP_MARK)
+            _kill_marked(self._seconds)
 
     def attack_all(
         self, start: Callable[[], Target], attacks: Sequence[Attack]
@@ -197,7 +198,7 @@ class AttackRange:
             return busy > _MAX_BUSY_S, f"{busy:.2f} s of the processor in a second"
         target.close()
         time.sleep(0.3)
-        left = _marked(_SLEEP_MARK)
+        left = _marked(self._seconds)
         return bool(left) or most > _MAX_PROCESSES, f"{most} at most, {len(left)} left behind"
 
     # --- bait ---

@@ -36,14 +36,9 @@ def unexpected(found):
 
 
 def assert_nothing_gets_out(run):
-    """An attack that got out must do so again: some signs count processes and seconds."""
     code, found = run()
-    if out := unexpected(found):
-        code, again = run()
-        repeated = [out[name] for name in unexpected(again).keys() & out.keys()]
-        assert repeated == []
-        found = again
-    assert code == 0 or unexpected(found)
+    assert unexpected(found) == {}
+    assert code == 0
     return found
 
 

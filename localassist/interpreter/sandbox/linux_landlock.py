@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 LEAST_VERSION = 6  # signals and abstract sockets are left to Landlock
 _DEATH_SIGNAL = 1
+_NUM_SPARE_UIDS = 4096
 
 
 def spawn(
@@ -66,15 +67,16 @@ def spawn(
         for path in (data, run_folder, f"{run_folder}/tmp"):  # noqa: S108  # in our own
             Path(path).mkdir(mode=0o700)
         prepare()
+        user = _user()
         if confine:
-            _give_away(folder)
+            _give_away(folder, user)
         folders = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in (data, run_folder)]
         close_all_but({lifeline.fileno(), *folders})
-        used = _processes_of(_user())
+        used = _processes_of(user)
         child = os.fork()
         if child == 0:
             started = _confine_and_run if confine else _run_unconfined
-            confined.run_and_exit(lambda: started(policy, folder, used, run))
+            confined.run_and_exit(lambda: started(policy, folder, (user, used), run))
         confined.tell(lifeline, folders)
         for fd in folders:
             os.close(fd)
@@ -98,16 +100,21 @@ def environment(policy: SandboxPolicy, folder: str) -> dict[str, str]:
 
 
 def _user() -> int:
-    return SPARE_UID if os.getuid() == 0 else os.getuid()
+    """Who runs the code. Under root, each sandbox is a user of its own.
+
+    A limit on processes counts all of a user's: what other sandboxes have would loosen it once
+    they end.
+    """
+    return SPARE_UID + os.getpid() % _NUM_SPARE_UIDS if os.getuid() == 0 else os.getuid()
 
 
-def _give_away(folder: str) -> None:
+def _give_away(folder: str, user: int) -> None:
     """To the user who runs the code, if that is not the host's."""
     if os.getuid() != 0:
         return
     for root, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            os.chown(f"{root}/{name}", SPARE_UID, SPARE_UID, follow_symlinks=False)
+            os.chown(f"{root}/{name}", user, user, follow_symlinks=False)
 
 
 def _processes_of(uid: int) -> int:
@@ -121,12 +128,13 @@ def _processes_of(uid: int) -> int:
 
 
 def _confine_and_run(
-    policy: SandboxPolicy, folder: str, used: int, run: Callable[[], None]
+    policy: SandboxPolicy, folder: str, who: tuple[int, int], run: Callable[[], None]
 ) -> None:
+    user, used = who
     if os.getuid() == 0:
         os.setgroups([])
-        os.setresgid(SPARE_UID, SPARE_UID, SPARE_UID)
-        os.setresuid(SPARE_UID, SPARE_UID, SPARE_UID)
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
     limits = {**policy.limits, "NPROC": policy.limits["NPROC"] + used}
     confined.apply_limits(limits)
     own = environment(policy, folder)
@@ -146,7 +154,7 @@ def _confine_and_run(
 def _run_unconfined(
     policy: SandboxPolicy,
     folder: str,
-    used: int,  # noqa: ARG001  # as its counterpart
+    who: tuple[int, int],  # noqa: ARG001  # as its counterpart
     run: Callable[[], None],
 ) -> None:
     own = environment(policy, folder)

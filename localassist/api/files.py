@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from localassist.api.runtime import Runtime
+    from localassist.store.connection import Transaction
 
 _MAX_NAME_CHARS = 255
 _NO_NAME = "upload"
@@ -27,6 +28,7 @@ _NO_NAME = "upload"
 
 def create_file(runtime: Runtime, **params: Unpack[FileCreateParams]) -> FileObject:
     """Upload a file: a path, bytes, an open file, or a tuple of a name and one of these."""
+    _delete_due(runtime)
     name, chunks = _opened(params["file"])
     expires_after = params.get("expires_after")
     now = int(runtime.now())
@@ -47,6 +49,7 @@ def retrieve_file(runtime: Runtime, file_id: FileId, **params: Unpack[NoParams])
 
 def list_files(runtime: Runtime, **params: Unpack[FileListParams]) -> ListPage[FileObject]:
     """List files, newest first."""
+    _delete_due(runtime)
     page = given(params)
     purpose = page.pop("purpose", None)
     also: dict[str, Any] = {}
@@ -65,12 +68,27 @@ def delete_file(runtime: Runtime, file_id: FileId, **params: Unpack[NoParams]) -
     """Delete a file. What refers to it goes on without it."""
     stored = find(runtime, file_id)
     with runtime.store.write() as tx:
-        if not files.TABLE.delete(tx, file_id):
+        if not _delete(runtime, tx, stored):
             raise _no_file(file_id)
-        # Inside the transaction: a file of the same content cannot come in between.
-        if not files.is_referred_to(tx, stored.sha256):
-            runtime.blobs.delete(stored.sha256)
     return FileDeleted(id=file_id)
+
+
+def _delete(runtime: Runtime, tx: Transaction, stored: StoredFile) -> bool:
+    """Delete a row, and the bytes with the last row that has them."""
+    if not files.TABLE.delete(tx, stored.id):
+        return False
+    # Inside the transaction: a file of the same content cannot come in between.
+    if not files.is_referred_to(tx, stored.sha256):
+        runtime.blobs.delete(stored.sha256)
+    return True
+
+
+def _delete_due(runtime: Runtime) -> None:
+    """Delete the files that were to be kept for a time only."""
+    if files.due(runtime.store.read(), runtime.now()):
+        with runtime.store.write() as tx:
+            for stored in files.due(tx, runtime.now()):
+                _delete(runtime, tx, stored)
 
 
 def file_content(runtime: Runtime, file_id: FileId, **params: Unpack[NoParams]) -> bytes:

@@ -60,6 +60,8 @@ def delete_thread(runtime: Runtime, thread_id: ThreadId, **params: Unpack[NoPara
             raise not_found(thread_id)
     if active is not None:
         runtime.executor.cancel(active.id)
+    if runtime.interpreter is not None:
+        runtime.interpreter.forget(thread_id)
     return Deleted(id=thread_id, object="thread.deleted")
 
 

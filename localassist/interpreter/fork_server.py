@@ -76,7 +76,7 @@ class Sandbox:
     @property
     def alive(self) -> bool:
         """Whether it has not ended."""
-        return not select.select([self._pidfd], [], [], 0)[0]
+        return self._pidfd >= 0 and not select.select([self._pidfd], [], [], 0)[0]
 
     def processes(self) -> list[int]:
         """All below the first one, oldest first."""

@@ -6,7 +6,6 @@ in its variables is lost then, and the next cell says so; the files in /mnt/data
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -51,14 +50,13 @@ class _Conversation:
     """A conversation's kernel, if there is one, and what is put into its next one.
 
     Attributes:
+        put: names of files that are in the kernel's /mnt/data.
         lost: why the last kernel has ended; empty if there was none.
-        kept: files that code has written, by path.
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     session: KernelSession | None = None
     put: set[str] = field(default_factory=set)
-    kept: dict[str, bytes] = field(default_factory=dict)
     lost: str = ""
     used_at: float = 0.0
 
@@ -129,7 +127,7 @@ class Interpreter:
             SandboxError: code cannot be confined here.
             ClosedError: the interpreter was closed.
         """
-        self._reap()
+        self.reap()
         with self._lock:
             conversation = self._conversations.setdefault(conversation_id, _Conversation())
         with conversation.lock:
@@ -138,7 +136,7 @@ class Interpreter:
             assert session is not None, "it was just prepared"
             execution = session.execute(code, timeout_s=timeout_s, cancelled=cancelled)
             collected, left_out = session.workspace.collect()
-            conversation.kept.update({each.path: each.data for each in collected if _flat(each)})
+            conversation.put.update(each.path for each in collected)
             conversation.used_at = self._now()
             if not session.alive:
                 conversation.lost = (execution.notes or ("its code ended it",))[0]
@@ -151,7 +149,7 @@ class Interpreter:
         return Result(replace(execution, notes=tuple(notes)), collected)
 
     def forget(self, conversation_id: str) -> None:
-        """End a conversation's kernel and give up its files."""
+        """End a conversation's kernel: there is nobody left to use it."""
         with self._lock:
             conversation = self._conversations.pop(conversation_id, None)
         if conversation is not None:
@@ -195,9 +193,6 @@ class Interpreter:
             if conversation.lost:
                 notes.append(_RESTARTED.format(why=conversation.lost))
                 conversation.lost = ""
-            for path, data in conversation.kept.items():
-                with contextlib.suppress(OSError):
-                    conversation.session.workspace.put(path, [data])
         for name, opened in files.items():
             if name not in conversation.put:
                 try:
@@ -253,7 +248,7 @@ class Interpreter:
         if running >= self._max_kernels and idle:
             self._end(min(idle, key=lambda each: each.used_at), "too many were in use")
 
-    def _reap(self) -> None:
+    def reap(self) -> None:
         """End the kernels that have not been used for long."""
         oldest = self._now() - self._idle_s
         with self._lock:
@@ -280,8 +275,3 @@ class Interpreter:
         session, conversation.session = conversation.session, None
         if session is not None:
             session.close()
-
-
-def _flat(collected: Collected) -> bool:
-    """Files in folders are not put back."""
-    return "/" not in collected.path

@@ -88,6 +88,7 @@ class AnswerWriter:
             reason = event.finish_reason
             if watches.calls.found or (code is not None and code.begun):
                 events.close()
+                self._record(watches.calls.flush())
                 self._recorder.close_message(self._model.usages[-1])
                 if watches.calls.found:
                     return Written(reason=None)

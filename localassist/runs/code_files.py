@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from localassist.store import files, threads
+from localassist.store import files, run_steps, threads
 from localassist.types.file import StoredFile
 from localassist.types.tool import CodeImage, CodeImageFile, CodeToolCall, code_files
 
@@ -77,7 +77,8 @@ class CodeFiles:
     def attached(self) -> dict[str, Callable[[], Iterable[bytes]]]:
         """What the assistant and the thread have attached, by the name in /mnt/data.
 
-        The second file of a name has its id before it.
+        The second file of a name has its id before it. What code of the thread has written comes
+        after them, the newest of a name: so a new kernel, in any process, has it as well.
         """
         connection = self._services.store.read()
         thread = threads.TABLE.get(connection, self._run.thread_id)
@@ -89,6 +90,11 @@ class CodeFiles:
                 continue  # it was deleted meanwhile
             name = stored.filename
             named[name if name not in named else f"{file_id}-{name}"] = stored
+        for step in run_steps.wrote_files(connection, self._run.thread_id):
+            for path, file_id in json.loads(step.metadata[FILES_KEY]).items():
+                stored = files.TABLE.get(connection, file_id)
+                if stored is not None and "/" not in path:
+                    named[path] = stored
         return {name: self._opener(stored.sha256) for name, stored in named.items()}
 
     def _opener(self, sha256: str) -> Callable[[], Iterable[bytes]]:

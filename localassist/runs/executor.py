@@ -145,6 +145,8 @@ class RunExecutor:
     def _watch_once(self) -> None:
         services = self._services
         now = services.now()
+        if self._interpreter is not None:
+            self._interpreter.reap()
         own = leases.own_statuses(services.store.read(), services.owner)
         if own and now >= self._next_heartbeat:
             self._next_heartbeat = now + services.lease_s / 3

@@ -61,7 +61,6 @@ class FunctionCaller:
         self._habits = habits
         self._dialect = habits.dialect
         self.answered = rounds.answered
-        self._rounds = rounds
         # What the caller forces holds for the first step, or the run would never end.
         self._choice = "auto" if rounds.count and run.tool_choice != "none" else run.tool_choice
         self._parallel = run.parallel_tool_calls

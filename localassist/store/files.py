@@ -22,6 +22,11 @@ _REFERRED = "SELECT 1 FROM file WHERE sha256 = ? LIMIT 1"
 DUE = "expires_at IS NOT NULL AND expires_at <= ?"
 
 
+def due(connection: sqlite3.Connection | Transaction, now: float) -> list[StoredFile]:
+    """The files whose time is over."""
+    return TABLE.where(connection, DUE, (now,))
+
+
 def is_referred_to(connection: sqlite3.Connection | Transaction, sha256: str) -> bool:
     """Whether any file has this content."""
     return connection.execute(_REFERRED, (sha256,)).fetchone() is not None

@@ -32,6 +32,15 @@ def open_of_run(connection: sqlite3.Connection | Transaction, run_id: str) -> li
     return TABLE.where(connection, OPEN_OF_RUN, (run_id,))
 
 
+# What code of earlier runs has written is named in the metadata of its steps.
+CODE_OF_THREAD = "thread_id = ? AND metadata LIKE '%\"files\"%' ORDER BY seq"
+
+
+def wrote_files(connection: sqlite3.Connection | Transaction, thread_id: str) -> list[RunStep]:
+    """The steps of a thread whose code has written files, in order."""
+    return TABLE.where(connection, CODE_OF_THREAD, (thread_id,))
+
+
 TOOL_CALLS_OF_RUN = "run_id = ? AND type = 'tool_calls' AND status = 'completed' ORDER BY seq"
 
 

@@ -360,3 +360,42 @@ def test_without_a_sandbox_only_by_its_long_name_and_marked(home, tmp_path):
             assert (tier == "none") == (name != "sandboxed")
     with pytest.raises(BadRequestError, match="unsandboxed-i-accept-the-risk"):
         Settings(code_interpreter="unsandboxed")
+
+
+def test_another_process_has_the_files_that_code_has_written(home):
+    codes = {
+        "one": "open('kept.txt', 'w').write('first')",
+        "two": "open('kept.txt', 'w').write('second')",
+        "three": "print(open('kept.txt').read())",
+    }
+
+    def reply(text):
+        return f"```python\n{codes[text]}\n```" if text in codes else "Done."
+
+    with Client(home, backend=ScriptedBackend(reply)) as client:
+        thread, _ = run_on(client, text="one")
+        run_on(client, thread, text="two")
+    with Client(home, backend=ScriptedBackend(reply)) as client:
+        _, after = run_on(client, thread, text="three")
+        assert codes_of(client, after)[0].outputs[0].logs == "second"
+        assert len(client.files.list(purpose="assistants_output").data) == 2
+
+
+def test_a_deleted_thread_takes_its_kernel_with_it(home):
+    runtime = Runtime(Settings(home=home), backend=ScriptedBackend(coding("1")))
+    with Client.of(runtime) as client:
+        thread, _ = run_on(client)
+        assert thread.id in runtime.interpreter._conversations
+        client.beta.threads.delete(thread.id)
+        assert runtime.interpreter._conversations == {}
+
+
+def test_words_that_were_held_back_come_before_the_code(home):
+    def reply(text):
+        return "Done." if text.startswith(SHOWN) else "See [1] and\n[```python\n1\n```"
+
+    step = {"type": "function", "function": {"name": "step"}}
+    with Client(home, backend=ScriptedBackend(reply)) as client:
+        _, run = run_on(client, tools=(CODE, step))
+        texts = [m.text for m in client.beta.threads.messages.list(run.thread_id).data]
+        assert texts == ["Done.", "See [1] and\n[", "go"]

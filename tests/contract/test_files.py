@@ -140,6 +140,8 @@ def test_a_file_ends_when_it_was_asked_to(home):
         now[0] += 3601
         with pytest.raises(NotFoundError):
             client.files.content(file.id)
+        assert client.files.list().data == []
+        assert blobs(home) == []
 
 
 async def _async_round(home):

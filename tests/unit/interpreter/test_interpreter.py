@@ -34,13 +34,13 @@ def ran(interpreter, code, conversation="a", **options):
 
 
 def test_an_idle_kernel_ends_and_the_next_cell_says_so(interpreter, clock):
-    ran(interpreter, "x = 1; open('kept.txt', 'w').write('kept')")
+    ran(interpreter, "x = 1")
     clock[0] += 50
     assert ran(interpreter, "x")[0] == "1"
     clock[0] += 101
     ran(interpreter, "1", "b")
-    logs, execution = ran(interpreter, "print('x' in globals(), open('kept.txt').read())")
-    assert logs == "False kept"
+    logs, execution = ran(interpreter, "'x' in globals()")
+    assert logs == "False"
     assert "it was not used for long; variables and imports are lost" in execution.notes[0]
 
 
@@ -154,3 +154,18 @@ def test_where_no_tier_holds_no_code_is_run(tmp_path, monkeypatch):
     assert caught.value.code == "sandbox_unavailable"
     assert "no landlock here" in str(caught.value)
     made.close()
+
+
+def test_kernels_end_without_another_cell_and_when_they_are_forgotten(interpreter, clock):
+    for name in "ab":
+        ran(interpreter, "1", name)
+    sessions = [each.session for each in interpreter._conversations.values()]
+    assert all(session.alive for session in sessions)
+    interpreter.forget("a")
+    assert [session.alive for session in sessions] == [False, True]
+    clock[0] += 101
+    interpreter.reap()
+    deadline = time.monotonic() + 20
+    while sessions[1].alive:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

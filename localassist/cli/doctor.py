@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from localassist.interpreter.attack_range import Outcome
-    from localassist.interpreter.attacks import Attack
+    from localassist.interpreter.attacks.attack import Attack
     from localassist.interpreter.fork_server import ForkServer
     from localassist.interpreter.sandbox.policy import Tier
 

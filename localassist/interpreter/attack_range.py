@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from localassist.interpreter.attacks import Attack
+    from localassist.interpreter.attacks.attack import Attack
 
 _TIMEOUT_S = 8.0
 _MAX_PROCESSES = 150

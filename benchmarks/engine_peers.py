@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,12 @@ N_BATCH = 512
 _HERE = Path(__file__).parent
 
 
-class Streaming:
+class Streaming(ABC):
     """Asks several prompts in threads and notes when what came."""
 
+    @abstractmethod
     def stream(self, prompt: str, **arguments: Any) -> Any:
         """Yield (text, number of tokens, cached tokens)."""
-        raise NotImplementedError
 
     def ask(self, prompts: list[str], **arguments: Any) -> dict[str, Any]:
         results: list[Any] = [None] * len(prompts)

@@ -16,11 +16,11 @@ from localassist.types._base import Deleted, ListPage
 from localassist.types.assistant import Assistant
 from localassist.types.params import (
     AssistantCreateParams,
-    AssistantId,
     AssistantUpdateParams,
     ListParams,
     NoParams,
 )
+from localassist.types.values import AssistantId
 
 if TYPE_CHECKING:
     from localassist.api.runtime import Runtime

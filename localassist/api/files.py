@@ -14,7 +14,8 @@ from localassist.store import files
 from localassist.store.blobs import CHUNK_BYTES
 from localassist.types._base import ListPage
 from localassist.types.file import FileDeleted, FileObject, StoredFile
-from localassist.types.params import FileCreateParams, FileId, FileListParams, NoParams
+from localassist.types.params import FileCreateParams, FileListParams, NoParams
+from localassist.types.values import FileId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

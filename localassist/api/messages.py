@@ -15,12 +15,11 @@ from localassist.types._base import Deleted, ListPage
 from localassist.types.message import Message
 from localassist.types.params import (
     MessageCreateParams,
-    MessageId,
     MessageListParams,
     MetadataParams,
     NoParams,
-    ThreadId,
 )
+from localassist.types.values import MessageId, ThreadId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from typing_extensions import Unpack
 
 from localassist.types.model import ModelList, ModelObject
-from localassist.types.params import NoParams, Str
+from localassist.types.params import NoParams
+from localassist.types.values import Str
 
 if TYPE_CHECKING:
     from localassist.api.runtime import Runtime

@@ -12,7 +12,8 @@ from typing_extensions import NotRequired, Required, TypedDict
 
 from localassist.api.validation import validate
 from localassist.errors import BadRequestError
-from localassist.types.params import STRICT, RequestOptions
+from localassist.types.params import RequestOptions
+from localassist.types.values import STRICT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

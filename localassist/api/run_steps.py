@@ -11,8 +11,9 @@ from localassist.api._given import given
 from localassist.errors import NotFoundError
 from localassist.store import run_steps
 from localassist.types._base import ListPage
-from localassist.types.params import ListParams, NoParams, RunId, StepId, ThreadId
+from localassist.types.params import ListParams, NoParams
 from localassist.types.run_step import RunStep
+from localassist.types.values import RunId, StepId, ThreadId
 
 if TYPE_CHECKING:
     from localassist.api.runtime import Runtime

@@ -25,13 +25,12 @@ from localassist.types.params import (
     MetadataParams,
     NoParams,
     RunCreateParams,
-    RunId,
     SubmitToolOutputsParams,
-    ThreadId,
     ThreadRunParams,
 )
 from localassist.types.run import Run
 from localassist.types.stream_event import AssistantStreamEvent, ThreadEvent
+from localassist.types.values import RunId, ThreadId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

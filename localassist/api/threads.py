@@ -12,8 +12,9 @@ from localassist.errors import NotFoundError
 from localassist.runs.recorder import Ending, end_run_in
 from localassist.store import runs, threads
 from localassist.types._base import Deleted
-from localassist.types.params import NoParams, ThreadCreateParams, ThreadId, ThreadUpdateParams
+from localassist.types.params import NoParams, ThreadCreateParams, ThreadUpdateParams
 from localassist.types.thread import Thread
+from localassist.types.values import ThreadId
 
 if TYPE_CHECKING:
     from localassist.api.runtime import Runtime

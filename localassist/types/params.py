@@ -6,197 +6,43 @@ one of them only keeps its name here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval, Len
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, with_config
-from pydantic.config import ConfigDict
-from pydantic_core import PydanticCustomError
+from pydantic import Discriminator, Tag, with_config
 from typing_extensions import Required, TypedDict
 
-STRICT = ConfigDict(strict=True, extra="forbid")
-
-MAX_NAME_CHARS = 256
-MAX_DESCRIPTION_CHARS = 512
-MAX_TEXT_CHARS = 256_000
-MAX_IMAGE_URL_CHARS = 20_000_000
-MAX_INITIAL_MESSAGES = 32
-MAX_OUTPUT_CHARS = 20_000_000
-
-
-# --- values -------------------------------------------------------------------
-
-
-def _storable(text: str) -> str:
-    # SQLite and C strings end at a NUL, and UTF-8 has no lone surrogates: both would lose text.
-    if "\0" in text:
-        raise PydanticCustomError("nul_character", "NUL character")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise PydanticCustomError("lone_surrogate", "lone surrogate") from None
-    return text
-
-
-Str = Annotated[str, AfterValidator(_storable)]
-
-
-def _id(prefix: str) -> AfterValidator:
-    def check(value: str) -> str:
-        body = value.removeprefix(f"{prefix}_")
-        if body == value or not body.isalnum() or not body.isascii():
-            raise PydanticCustomError("malformed_id", "malformed id", {"prefix": prefix})
-        return value
-
-    return AfterValidator(check)
-
-
-def _file_id(value: str) -> str:
-    body = value.removeprefix("file-")
-    if body == value or not body.isalnum() or not body.isascii():
-        raise PydanticCustomError("malformed_id", "malformed id", {"prefix": "file"})
-    return value
-
-
-FileId = Annotated[Str, AfterValidator(_file_id)]
-AssistantId = Annotated[Str, _id("asst")]
-ThreadId = Annotated[Str, _id("thread")]
-MessageId = Annotated[Str, _id("msg")]
-RunId = Annotated[Str, _id("run")]
-StepId = Annotated[Str, _id("step")]
-
-
-def _listed(value: Any) -> Any:
-    # The openai SDK takes any iterable; of those, a tuple is the one that people write.
-    return list(value) if isinstance(value, tuple) else value
-
-
-Listed = BeforeValidator(_listed)
-
-Metadata = Annotated[dict[Annotated[Str, Len(0, 64)], Annotated[Str, Len(0, 512)]], Len(0, 16)]
-Temperature = Annotated[float, Interval(ge=0, le=2)]
-TopP = Annotated[float, Interval(ge=0, le=1)]
-Penalty = Annotated[float, Interval(ge=-2, le=2)]
-Seed = Annotated[int, Interval(ge=-(2**63), le=2**63 - 1)]
-TokenLimit = Annotated[int, Interval(ge=256)]
-Instructions = Annotated[Str, Len(0, MAX_TEXT_CHARS)]
-ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-Order = Literal["asc", "desc"]
-
-
-def _function_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise PydanticCustomError("bad_function_name", "function name")
-    return name
-
-
-def _supported_tool(tool: Any) -> Any:
-    kind = tool.get("type") if isinstance(tool, Mapping) else None
-    if kind in ("retrieval", "file_search"):
-        raise PydanticCustomError("tools_unsupported", "tools", {"kind": kind})
-    return tool
-
-
-@with_config(STRICT)
-class FunctionParam(TypedDict, total=False):
-    """A function that the model may ask for."""
-
-    name: Required[Annotated[Str, Len(1, 64), AfterValidator(_function_name)]]
-    parameters: dict[str, Any] | None
-    description: Annotated[Str, Len(0, MAX_TEXT_CHARS)] | None
-    strict: bool | None
-
-
-@with_config(STRICT)
-class FunctionToolParam(TypedDict):
-    """A tool of type function."""
-
-    function: FunctionParam
-    type: Literal["function"]
-
-
-@with_config(STRICT)
-class CodeToolParam(TypedDict):
-    """The tool that runs code."""
-
-    type: Literal["code_interpreter"]
-
-
-@with_config(STRICT)
-class NamedFunctionParam(TypedDict):
-    """The name of a function."""
-
-    name: Str
-
-
-@with_config(STRICT)
-class NamedToolChoice(TypedDict):
-    """`tool_choice` of one function."""
-
-    type: Literal["function"]
-    function: NamedFunctionParam
-
-
-def _tool_tag(value: Any) -> str:
-    kind = value.get("type") if isinstance(value, Mapping) else None
-    return "<code>" if kind == "code_interpreter" else "<function>"
-
-
-def _choice_tag(value: Any) -> str:
-    return "<str>" if isinstance(value, str) else _tool_tag(value)
-
-
-ToolParam = Annotated[
-    Annotated[CodeToolParam, Tag("<code>")] | Annotated[FunctionToolParam, Tag("<function>")],
-    Discriminator(_tool_tag),
-]
-Tools = Annotated[list[Annotated[ToolParam, BeforeValidator(_supported_tool)]], Listed, Len(0, 128)]
-ToolChoice = Annotated[
-    Annotated[Literal["none", "auto", "required"], Tag("<str>")]
-    | Annotated[CodeToolParam, Tag("<code>")]
-    | Annotated[NamedToolChoice, Tag("<function>")],
-    Discriminator(_choice_tag),
-]
-
-FileIds = Annotated[list[FileId], Listed, Len(0, 20)]
-
-
-@with_config(STRICT)
-class CodeResources(TypedDict, total=False):
-    """Files of the code interpreter."""
-
-    file_ids: FileIds | None
-
-
-@with_config(STRICT)
-class NoSearchResources(TypedDict, total=False):
-    """Vector stores, which there are none of yet; an empty list says so."""
-
-    vector_store_ids: Annotated[list[Str], Len(0, 0)] | None
-
-
-@with_config(STRICT)
-class ToolResources(TypedDict, total=False):
-    """What the tools have to work with."""
-
-    code_interpreter: CodeResources | None
-    file_search: NoSearchResources | None
-
-
-@with_config(STRICT)
-class AttachmentParam(TypedDict, total=False):
-    """A file for a tool."""
-
-    file_id: Required[FileId]
-    tools: (
-        Annotated[list[Annotated[CodeToolParam, BeforeValidator(_supported_tool)]], Listed] | None
-    )
-
-
-Attachments = Annotated[list[AttachmentParam], Listed, Len(0, 20)]
+from localassist.types.tool_params import (
+    Attachments,
+    FileIds,
+    ToolChoice,
+    ToolResources,
+    Tools,
+)
+from localassist.types.values import (
+    MAX_DESCRIPTION_CHARS,
+    MAX_IMAGE_URL_CHARS,
+    MAX_INITIAL_MESSAGES,
+    MAX_NAME_CHARS,
+    MAX_OUTPUT_CHARS,
+    MAX_TEXT_CHARS,
+    STRICT,
+    AssistantId,
+    FunctionName,
+    Instructions,
+    Listed,
+    Metadata,
+    Order,
+    Penalty,
+    ReasoningEffort,
+    RunId,
+    Seed,
+    Str,
+    Temperature,
+    TokenLimit,
+    TopP,
+)
 
 
 @with_config(STRICT)
@@ -231,7 +77,7 @@ class JsonObjectFormat(TypedDict):
 class JsonSchemaParam(TypedDict, total=False):
     """A schema for answers. With `strict`, it is refused unless all of it can be enforced."""
 
-    name: Required[Annotated[Str, Len(1, 64), AfterValidator(_function_name)]]
+    name: Required[FunctionName]
     description: Annotated[Str, Len(0, MAX_TEXT_CHARS)] | None
     schema: dict[str, Any] | None
     strict: bool | None

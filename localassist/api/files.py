@@ -10,10 +10,11 @@ from typing_extensions import Unpack
 
 from localassist.api._given import given
 from localassist.errors import BadRequestError, NotFoundError
+from localassist.runs.file_record import record_file
 from localassist.store import files
 from localassist.store.blobs import CHUNK_BYTES
 from localassist.types._base import ListPage
-from localassist.types.file import FileDeleted, FileObject, StoredFile
+from localassist.types.file import FileDeleted, FileObject
 from localassist.types.params import FileCreateParams, FileListParams, NoParams
 from localassist.types.values import FileId
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from localassist.api.runtime import Runtime
     from localassist.store.connection import Transaction
+    from localassist.types.file import StoredFile
 
 _MAX_NAME_CHARS = 255
 _NO_NAME = "upload"
@@ -33,9 +35,9 @@ def create_file(runtime: Runtime, **params: Unpack[FileCreateParams]) -> FileObj
     name, chunks = _opened(params["file"])
     expires_after = params.get("expires_after")
     now = int(runtime.now())
-    stored = store(
-        runtime,
-        name,
+    stored = record_file(
+        runtime.services,
+        _file_name(name),
         chunks,
         purpose=params["purpose"],
         expires_at=None if expires_after is None else now + expires_after["seconds"],
@@ -95,33 +97,6 @@ def _delete_due(runtime: Runtime) -> None:
 def file_content(runtime: Runtime, file_id: FileId, **params: Unpack[NoParams]) -> bytes:
     """Return a file's bytes."""
     return b"".join(read(runtime, find(runtime, file_id)))
-
-
-def store(
-    runtime: Runtime,
-    name: str,
-    chunks: Iterable[bytes],
-    *,
-    purpose: str,
-    expires_at: int | None = None,
-) -> StoredFile:
-    """Keep a file's bytes and its row, in this order: a row always has its bytes."""
-    sha256, size = runtime.blobs.put(chunks)
-    stored = StoredFile(
-        id=runtime.new_id("file").replace("_", "-"),
-        bytes=size,
-        created_at=int(runtime.now()),
-        filename=_file_name(name),
-        purpose=purpose,
-        expires_at=expires_at,
-        sha256=sha256,
-    )
-    with runtime.store.write() as tx:
-        files.TABLE.insert(tx, stored)
-        if not runtime.blobs.path(sha256).exists():
-            # Its last namesake was deleted between the two.
-            raise BadRequestError("The file was deleted while it was uploaded. Upload it again.")
-    return stored
 
 
 def find(runtime: Runtime, file_id: str) -> StoredFile:

@@ -7,8 +7,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from localassist.runs.file_record import record_file
 from localassist.store import files, run_steps, threads
-from localassist.types.file import StoredFile
 from localassist.types.tool import CodeImage, CodeImageFile, CodeToolCall, code_files
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from localassist.interpreter.interpreter import Result
     from localassist.runs.recorder import Services
+    from localassist.types.file import StoredFile
     from localassist.types.run import Run
     from localassist.types.run_step import RunStep
 
@@ -119,16 +120,4 @@ class CodeFiles:
         return images, {each.path: self._store(each.name, each.data) for each in result.files}
 
     def _store(self, name: str, data: bytes) -> str:
-        services = self._services
-        sha256, size = services.blobs.put([data])
-        stored = StoredFile(
-            id=services.new_id("file").replace("_", "-"),
-            bytes=size,
-            created_at=int(services.now()),
-            filename=name,
-            purpose=OUTPUT_PURPOSE,
-            sha256=sha256,
-        )
-        with services.store.write() as tx:
-            files.TABLE.insert(tx, stored)
-        return stored.id
+        return record_file(self._services, name, [data], purpose=OUTPUT_PURPOSE).id

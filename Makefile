@@ -6,6 +6,7 @@ INSTALLED := $(VENV)/.installed
 MODELS := $(or $(LOCALASSIST_MODELS),models)
 DEFAULT := $(MODELS)/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 SMALL := $(MODELS)/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf $(MODELS)/smollm2-135m-instruct-q4_1.gguf
+EMBEDDING := $(MODELS)/all-MiniLM-L6-v2/model-int8.onnx
 FETCH = $(BIN)/localassist models fetch
 
 .DEFAULT_GOAL := help
@@ -31,15 +32,20 @@ $(MODELS)/smollm2-135m-instruct-q4_1.gguf: | $(INSTALLED)
 
 install: $(INSTALLED) ## Make .venv and install everything into it
 
-models: $(INSTALLED) ## Fetch the weights of all listed models
-	$(FETCH) --all
+$(EMBEDDING): | $(INSTALLED)
+	$(FETCH) all-MiniLM-L6-v2
+	$(BIN)/localassist models optimize
 
-demo: $(INSTALLED) $(DEFAULT) ## Walk through the document's example on the default model
+models: $(INSTALLED) ## Fetch the weights of all listed models, and make what is made of them
+	$(FETCH) --all
+	$(BIN)/localassist models optimize
+
+demo: $(INSTALLED) $(DEFAULT) $(EMBEDDING) ## Walk through the document's example on the default model
 	$(BIN)/localassist demo
 
 test: lint types arch unit ## All checks and all tests
 
-unit: $(INSTALLED) $(DEFAULT) $(SMALL) ## The tests alone
+unit: $(INSTALLED) $(DEFAULT) $(SMALL) $(EMBEDDING) ## The tests alone
 	$(BIN)/python -m pytest
 
 fmt: $(INSTALLED) ## Format the code
@@ -56,7 +62,7 @@ types: $(INSTALLED) ## Types, strictly
 arch: $(INSTALLED) ## The layer rule
 	PYTHONPATH=. $(BIN)/lint-imports
 
-bench: $(INSTALLED) $(SMALL) ## All benchmarks; takes some minutes
+bench: $(INSTALLED) $(SMALL) $(EMBEDDING) ## All benchmarks; takes some minutes
 	for script in import_time api engine; do $(BIN)/python -m benchmarks.$$script || exit 1; done
 
 clean: ## Remove the environment and caches; weights stay

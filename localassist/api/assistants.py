@@ -8,7 +8,7 @@ from typing_extensions import Unpack
 
 from localassist.api._given import given, only_given
 from localassist.api.response_format import check_response_format
-from localassist.api.tool_resources import stored_resources
+from localassist.api.tool_resources import drop_owned, hold, stored_resources
 from localassist.api.tools import stored_tools
 from localassist.errors import NotFoundError
 from localassist.store import assistants
@@ -24,6 +24,7 @@ from localassist.types.values import AssistantId
 
 if TYPE_CHECKING:
     from localassist.api.runtime import Runtime
+    from localassist.store.connection import Transaction
 
 # Two spellings of one thing.
 _TOOLING = ("file_ids", "tool_resources")
@@ -35,16 +36,21 @@ def create_assistant(runtime: Runtime, **params: Unpack[AssistantCreateParams]) 
     runtime.check_model(params["model"])
     tools = stored_tools(params.get("tools"))
     check_response_format(params.get("response_format"), tools)
+    resources, new_stores = stored_resources(runtime, params)
+    now = int(runtime.now())
     assistant = Assistant(
         id=runtime.new_id("asst"),
-        created_at=int(runtime.now()),
+        created_at=now,
         **only_given(params, without=(*_TOOLING, "tools")),
         tools=tools,
-        tool_resources=stored_resources(runtime, params) or {},
+        tool_resources=resources or {},
+        attached=dict.fromkeys(params.get("file_ids") or (), now),
     )
     with runtime.store.write() as tx:
+        new_stores.insert(tx, expires=False)
         assistants.TABLE.insert(tx, assistant)
-    return assistant
+        hold_attached(runtime, tx, assistant.id)
+    return find(runtime, assistant.id)
 
 
 def retrieve_assistant(
@@ -65,18 +71,25 @@ def update_assistant(
         for name, value in params.items()
         if name not in _TOOLING and (value is not None or name not in _NEVER_NULL)
     }
-    if (resources := stored_resources(runtime, params)) is not None:
+    before = find(runtime, assistant_id)
+    resources, new_stores = stored_resources(runtime, params, before.tool_resources)
+    if resources is not None:
         changes["tool_resources"] = resources
+    if (file_ids := params.get("file_ids")) is not None:
+        now = int(runtime.now())
+        changes["attached"] = {each: before.attached.get(each, now) for each in file_ids}
     if "tools" in changes:
         changes["tools"] = stored_tools(changes["tools"])
     if "tools" in changes or "response_format" in changes:
-        now = find(runtime, assistant_id)
         check_response_format(
-            changes.get("response_format", now.response_format), changes.get("tools", now.tools)
+            changes.get("response_format", before.response_format),
+            changes.get("tools", before.tools),
         )
     with runtime.store.write() as tx:
         if changes and not assistants.TABLE.update(tx, assistant_id, **changes):
             raise not_found(assistant_id)
+        new_stores.insert(tx, expires=False)
+        hold_attached(runtime, tx, assistant_id)
     return find(runtime, assistant_id)
 
 
@@ -87,12 +100,25 @@ def delete_assistant(
     with runtime.store.write() as tx:
         if not assistants.TABLE.delete(tx, assistant_id):
             raise not_found(assistant_id)
+        drop_owned(tx, assistant_id)
     return Deleted(id=assistant_id, object="assistant.deleted")
 
 
 def list_assistants(runtime: Runtime, **params: Unpack[ListParams]) -> ListPage[Assistant]:
     """List assistants, newest first."""
     return assistants.TABLE.page(runtime.store.read(), **given(params))
+
+
+def hold_attached(runtime: Runtime, tx: Transaction, assistant_id: str) -> None:
+    """Have the first generation's files searched, if the assistant searches at all."""
+    assistant = assistants.TABLE.get(tx, assistant_id)
+    if assistant is None or not any(tool["type"] == "file_search" for tool in assistant.tools):
+        return
+    resources = hold(
+        runtime, tx, assistant.tool_resources, list(assistant.attached), owner=assistant_id
+    )
+    if resources != assistant.tool_resources:
+        assistants.TABLE.update(tx, assistant_id, tool_resources=resources)
 
 
 def find(runtime: Runtime, assistant_id: str) -> Assistant:

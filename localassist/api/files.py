@@ -11,11 +11,19 @@ from typing_extensions import Unpack
 from localassist.api._given import given
 from localassist.errors import BadRequestError, NotFoundError
 from localassist.runs.file_record import record_file
-from localassist.store import files
+from localassist.store import (
+    assistants,
+    documents,
+    files,
+    threads,
+    vector_store_files,
+    vector_stores,
+)
 from localassist.store.blobs import CHUNK_BYTES
 from localassist.types._base import ListPage
 from localassist.types.file import FileDeleted, FileObject
 from localassist.types.params import FileCreateParams, FileListParams, NoParams
+from localassist.types.tool import without_code_file
 from localassist.types.values import FileId
 
 if TYPE_CHECKING:
@@ -80,8 +88,16 @@ def _delete(runtime: Runtime, tx: Transaction, stored: StoredFile) -> bool:
     """Delete a row, and the bytes with the last row that has them."""
     if not files.TABLE.delete(tx, stored.id):
         return False
+    for held in vector_store_files.of_file(tx, stored.id):
+        vector_stores.changed(tx, held.vector_store_id)
+    vector_store_files.delete_file(tx, stored.id)
+    for table in (assistants.TABLE, threads.TABLE):
+        for each in table.where(tx, files.REFERS_TO, (stored.id,)):
+            resources = without_code_file(each.tool_resources, stored.id)
+            table.update(tx, each.id, tool_resources=resources)
     # Inside the transaction: a file of the same content cannot come in between.
     if not files.is_referred_to(tx, stored.sha256):
+        documents.delete_of_content(tx, stored.sha256)
         runtime.blobs.delete(stored.sha256)
     return True
 
@@ -115,6 +131,12 @@ def read(runtime: Runtime, stored: StoredFile) -> Iterator[bytes]:
         raise _no_file(stored.id) from None
 
 
+def exists(runtime: Runtime, file_id: str) -> bool:
+    """Whether a file is there."""
+    stored = files.TABLE.get(runtime.store.read(), file_id)
+    return stored is not None and not _is_due(runtime, stored)
+
+
 def check_exist(runtime: Runtime, file_ids: Sequence[str], *, param: str) -> None:
     """Refuse files that are not there.
 
@@ -122,8 +144,7 @@ def check_exist(runtime: Runtime, file_ids: Sequence[str], *, param: str) -> Non
         NotFoundError: the API's 404 of files that are referred to.
     """
     for file_id in file_ids:
-        stored = files.TABLE.get(runtime.store.read(), file_id)
-        if stored is None or _is_due(runtime, stored):
+        if not exists(runtime, file_id):
             raise NotFoundError(f"No file found with id '{file_id}'.", param=param)
 
 

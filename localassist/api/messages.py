@@ -8,7 +8,7 @@ from typing_extensions import Unpack
 
 from localassist.api import locks
 from localassist.api._given import given
-from localassist.api.tool_resources import stored_attachments, with_code_files
+from localassist.api.tool_resources import hold_attachments, stored_attachments
 from localassist.errors import BadRequestError, NotFoundError
 from localassist.store import messages, threads
 from localassist.types._base import Deleted, ListPage
@@ -35,7 +35,7 @@ def create_message(
     message = build(runtime, thread_id, params)
     with runtime.store.write() as tx:
         _check_unlocked(runtime, tx, thread_id)
-        insert(tx, message)
+        insert(runtime, tx, message)
     return message
 
 
@@ -113,19 +113,23 @@ def build(runtime: Runtime, thread_id: str, params: Mapping[str, Any]) -> Messag
     )
 
 
-def insert(tx: Transaction, message: Message) -> None:
+def insert(runtime: Runtime, tx: Transaction, message: Message) -> None:
     """Store what `build` made; its files become the thread's."""
     messages.TABLE.insert(tx, message)
-    if message.file_ids:
+    if message.attachments:
         thread = threads.TABLE.get(tx, message.thread_id)
         assert thread is not None, "its message was just inserted"
-        resources = with_code_files(thread.tool_resources, message.file_ids)
+        resources = hold_attachments(
+            runtime, tx, thread.tool_resources, message.attachments, thread_id=thread.id
+        )
         threads.TABLE.update(tx, message.thread_id, tool_resources=resources)
 
 
 def _stored_part(part: Mapping[str, Any]) -> dict[str, Any]:
     if part["type"] == "text":
         return {"type": "text", "text": {"value": part["text"], "annotations": []}}
+    if part["type"] == "image_file":
+        return {"type": "image_file", "image_file": given(part["image_file"])}
     return {"type": "image_url", "image_url": given(part["image_url"])}
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
-from localassist.api import locks
+from localassist.api import locks, vector_stores
 from localassist.api import messages as message_operations
 from localassist.api import threads as thread_operations
 from localassist.api._given import given
 from localassist.api.assistants import not_found as no_assistant
 from localassist.api.response_format import check_response_format
+from localassist.api.tool_resources import hold_thread_files, stored_resources
 from localassist.api.tools import check_tool_choice, stored_tools
 from localassist.errors import BadRequestError, NotFoundError
 from localassist.runs import state
@@ -30,17 +31,18 @@ from localassist.types.params import (
 )
 from localassist.types.run import Run
 from localassist.types.stream_event import AssistantStreamEvent, ThreadEvent
+from localassist.types.tool import searched_stores
 from localassist.types.values import RunId, ThreadId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from localassist.api.runtime import Runtime
+    from localassist.api.threads import NewThread
     from localassist.runs.bus import Subscription
     from localassist.store.connection import Transaction
     from localassist.types.assistant import Assistant
     from localassist.types.message import Message
-    from localassist.types.thread import Thread
 
 _OVERRIDES = (
     "max_prompt_tokens", "max_completion_tokens", "truncation_strategy", "tool_choice",
@@ -190,7 +192,7 @@ class _Order:
     thread_id: str
     params: Mapping[str, Any]
     messages: list[Message]
-    new_thread: Thread | None = None
+    new_thread: NewThread | None = None
 
 
 def _order_on_thread(runtime: Runtime, thread_id: str, params: Mapping[str, Any]) -> _Order:
@@ -204,8 +206,9 @@ def _order_on_thread(runtime: Runtime, thread_id: str, params: Mapping[str, Any]
 
 def _order_with_thread(runtime: Runtime, params: Mapping[str, Any]) -> _Order:
     _check_request(runtime, params)
-    thread, first = thread_operations.build(runtime, dict(params.get("thread") or {}))
-    return _Order(runtime.new_id("run"), thread.id, params, first, new_thread=thread)
+    stored_resources(runtime, {"tool_resources": params.get("tool_resources")})  # refuses
+    new = thread_operations.build(runtime, dict(params.get("thread") or {}))
+    return _Order(runtime.new_id("run"), new.thread.id, params, [], new_thread=new)
 
 
 def _check_request(runtime: Runtime, params: Mapping[str, Any]) -> None:
@@ -242,7 +245,7 @@ def _start(runtime: Runtime, order: _Order) -> Run:
         )
         opening: list[AssistantStreamEvent] = [run_event(run, "created"), run_event(run)]
         if order.new_thread is not None:
-            opening.insert(0, ThreadEvent(data=order.new_thread))
+            opening.insert(0, ThreadEvent(data=order.new_thread.thread))
         runtime.services.announce(tx, run.id, opening)
     runtime.executor.submit(run.id)
     return run
@@ -250,7 +253,7 @@ def _start(runtime: Runtime, order: _Order) -> Run:
 
 def _store(runtime: Runtime, tx: Transaction, order: _Order) -> Run:
     if order.new_thread is not None:
-        threads.TABLE.insert(tx, order.new_thread)
+        thread_operations.insert(runtime, tx, order.new_thread)
     elif threads.TABLE.get(tx, order.thread_id) is None:
         raise thread_operations.not_found(order.thread_id)
     assistant = assistants.TABLE.get(tx, order.params["assistant_id"])
@@ -258,10 +261,25 @@ def _store(runtime: Runtime, tx: Transaction, order: _Order) -> Run:
         raise no_assistant(order.params["assistant_id"])
     _check_idle(runtime, tx, order.thread_id)
     for message in order.messages:
-        message_operations.insert(tx, message)
+        message_operations.insert(runtime, tx, message)
     run = _build(runtime, assistant, order)
     runs.TABLE.insert(tx, run)
+    if any(tool["type"] == "file_search" for tool in run.tools):
+        _prepare_search(runtime, tx, run)
     return run
+
+
+def _prepare_search(runtime: Runtime, tx: Transaction, run: Run) -> None:
+    """Have the thread's files in a store, and the stores of the run live on."""
+    thread = threads.TABLE.get(tx, run.thread_id)
+    assert thread is not None, "it was looked up above"
+    vector_stores.check_usable(
+        runtime, searched_stores(thread.tool_resources), param="thread_id", gone_is_fine=True
+    )
+    hold_thread_files(runtime, tx, thread)
+    vector_stores.touch(
+        runtime, tx, [*run.vector_store_ids, *searched_stores(thread.tool_resources)]
+    )
 
 
 def _check_idle(runtime: Runtime, tx: Transaction, thread_id: str) -> None:
@@ -289,11 +307,20 @@ def _build(runtime: Runtime, assistant: Assistant, order: _Order) -> Run:
         status="queued",
         model=params.get("model") or assistant.model,
         instructions=_instructions(assistant, params),
-        file_ids=assistant.file_ids,
+        file_ids=_resource(params, "code_interpreter", "file_ids", assistant.file_ids),
+        vector_store_ids=_resource(
+            params, "file_search", "vector_store_ids", searched_stores(assistant.tool_resources)
+        ),
         created_at=now,
         expires_at=now + runtime.settings.run_ttl_s,
         **values,
     )
+
+
+def _resource(params: Mapping[str, Any], tool: str, name: str, inherited: list[str]) -> list[str]:
+    """What a run's own `tool_resources` say of a tool, else the assistant's."""
+    own = ((params.get("tool_resources") or {}).get(tool) or {}).get(name)
+    return inherited if own is None else list(own)
 
 
 def _instructions(assistant: Assistant, params: Mapping[str, Any]) -> str | None:

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from localassist._ids import new_id
+from localassist._owner import new_owner
 from localassist.engine.governor import usable_cores
 from localassist.engine.manifest import Tooling
 from localassist.engine.model_files import (
@@ -22,8 +23,10 @@ from localassist.engine.model_files import (
 from localassist.engine.pool import EnginePool
 from localassist.engine.request import SamplingParams
 from localassist.engine.tool_dialect import ToolHabits, dialect_of
+from localassist.retrieval.embed import MODEL as EMBEDDING_MODEL
+from localassist.retrieval.retrieval import Retrieval
 from localassist.runs.bus import EventBus
-from localassist.runs.executor import RunExecutor, new_owner
+from localassist.runs.executor import RunExecutor
 from localassist.runs.recorder import Services
 from localassist.store.blobs import Blobs
 from localassist.store.connection import Store
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from localassist.engine.request import Engine
     from localassist.interpreter.interpreter import Interpreter
     from localassist.interpreter.sandbox.policy import Tier
+    from localassist.retrieval.embed import Embedder
     from localassist.settings import Settings
 
 log = logging.getLogger("localassist.api")
@@ -53,6 +57,7 @@ class Runtime:
         backend: Backend | None = None,
         now: Callable[[], float] = time.time,
         make_id: Callable[[str], str] = new_id,
+        embedder: Embedder | None = None,
     ) -> None:
         """Open the data folder, and resume what a dead process left there.
 
@@ -61,6 +66,7 @@ class Runtime:
             backend: answers for every model instead of a GGUF; for tests.
             now: seconds since the epoch.
             make_id: makes an id of a prefix.
+            embedder: used instead of the embedding model; for tests.
         """
         self.settings = settings
         self.now = now
@@ -80,14 +86,26 @@ class Runtime:
             owner=new_owner(make_id),
             lease_s=settings.lease_s,
         )
+        self.retrieval = Retrieval(
+            self.store,
+            self.blobs,
+            model=settings.models / EMBEDDING_MODEL,
+            n_threads=settings.n_threads or usable_cores(),
+            owner=self.services.owner,
+            now=now,
+            lease_s=settings.lease_s,
+            embedder=embedder,
+        )
         self.interpreter = _interpreter(settings)
         self.executor = RunExecutor(
             self.services,
             self.engines,
             max_concurrent_runs=settings.max_concurrent_runs,
             interpreter=self.interpreter,
+            retrieval=self.retrieval,
         )
         self.executor.start()
+        self.retrieval.ingester.resume()
 
     def check_model(self, name: str) -> None:
         """Refuse a model that no run could use.
@@ -104,6 +122,7 @@ class Runtime:
     def close(self) -> None:
         """Stop the runs, which stay resumable, and free everything."""
         self.executor.close()
+        self.retrieval.close()
         if self.interpreter is not None:
             self.interpreter.close()
         self.engines.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
 from localassist.api import messages as message_operations
-from localassist.api.tool_resources import stored_resources
+from localassist.api.tool_resources import NewStores, drop_owned, stored_resources
 from localassist.errors import NotFoundError
 from localassist.runs.recorder import Ending, end_run_in
 from localassist.store import runs, threads
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 def create_thread(runtime: Runtime, **params: Unpack[ThreadCreateParams]) -> Thread:
     """Create a thread, with up to 32 messages."""
-    thread, first = build(runtime, dict(params))
+    new = build(runtime, dict(params))
     with runtime.store.write() as tx:
-        insert(tx, thread, first)
-    return thread
+        insert(runtime, tx, new)
+    return find(runtime, new.thread.id)
 
 
 def retrieve_thread(runtime: Runtime, thread_id: ThreadId, **params: Unpack[NoParams]) -> Thread:
@@ -39,14 +40,14 @@ def update_thread(
     runtime: Runtime, thread_id: ThreadId, **params: Unpack[ThreadUpdateParams]
 ) -> Thread:
     """Replace the metadata or the files of tools."""
-    changes: dict[str, Any] = {
-        "metadata": params.get("metadata"),
-        "tool_resources": stored_resources(runtime, params),
-    }
+    before = find(runtime, thread_id)
+    resources, new_stores = stored_resources(runtime, params, before.tool_resources)
+    changes: dict[str, Any] = {"metadata": params.get("metadata"), "tool_resources": resources}
     changes = {name: value for name, value in changes.items() if value is not None}
     with runtime.store.write() as tx:
         if changes and not threads.TABLE.update(tx, thread_id, **changes):
             raise not_found(thread_id)
+        new_stores.insert(tx, expires=True)
     return find(runtime, thread_id)
 
 
@@ -59,6 +60,7 @@ def delete_thread(runtime: Runtime, thread_id: ThreadId, **params: Unpack[NoPara
             end_run_in(runtime.services, tx, active.id, Ending("cancelled"))
         if not threads.TABLE.delete(tx, thread_id):
             raise not_found(thread_id)
+        drop_owned(tx, thread_id)
     if active is not None:
         runtime.executor.cancel(active.id)
     if runtime.interpreter is not None:
@@ -74,26 +76,37 @@ def find(runtime: Runtime, thread_id: str) -> Thread:
     return thread
 
 
-def build(runtime: Runtime, params: dict[str, Any]) -> tuple[Thread, list[Message]]:
-    """A new thread and its first messages, not stored yet."""
+@dataclass(frozen=True)
+class NewThread:
+    """A thread, its first messages and the vector stores it asks for, not stored yet."""
+
+    thread: Thread
+    messages: list[Message]
+    stores: NewStores
+
+
+def build(runtime: Runtime, params: dict[str, Any]) -> NewThread:
+    """A new thread, not stored yet."""
+    resources, stores = stored_resources(runtime, params)
     thread = Thread(
         id=runtime.new_id("thread"),
         created_at=int(runtime.now()),
         metadata=params.get("metadata") or {},
-        tool_resources=stored_resources(runtime, params) or {},
+        tool_resources=resources or {},
     )
     first = [
         message_operations.build(runtime, thread.id, param)
         for param in params.get("messages") or []
     ]
-    return thread, first
+    return NewThread(thread, first, stores)
 
 
-def insert(tx: Transaction, thread: Thread, first: list[Message]) -> None:
+def insert(runtime: Runtime, tx: Transaction, new: NewThread) -> None:
     """Store what `build` made."""
-    threads.TABLE.insert(tx, thread)
-    for message in first:
-        message_operations.insert(tx, message)
+    new.stores.insert(tx, expires=True)
+    threads.TABLE.insert(tx, new.thread)
+    for message in new.messages:
+        message_operations.insert(runtime, tx, message)
 
 
 def not_found(thread_id: str) -> NotFoundError:

@@ -164,14 +164,6 @@ def _bad_text(what: str) -> Callable[[str, Any, Any], tuple[str, str]]:
     return tell
 
 
-def _no_tools(_param: str, _value: Any, context: Any) -> tuple[str, str]:
-    return (
-        f"Tools of type '{context['kind']}' are not part of this version of localassist; "
-        "functions and code_interpreter are.",
-        "unsupported_value",
-    )
-
-
 def _bad_function_name(param: str, _value: Any, _context: Any) -> tuple[str, str]:
     return (
         f"Invalid '{param}': string does not match pattern. Expected a string that matches the "
@@ -198,6 +190,5 @@ _EXPLAIN: dict[str, Callable[[str, Any, Any], tuple[str, str]]] = {
     "nul_character": _bad_text("a NUL character"),
     "lone_surrogate": _bad_text("a lone surrogate"),
     "string_unicode": _bad_text("a lone surrogate"),
-    "tools_unsupported": _no_tools,
     "bad_function_name": _bad_function_name,
 }

@@ -70,6 +70,17 @@ def check(names: _Names = None) -> None:
 
 
 @app.command()
+def optimize() -> None:
+    """Make the faster copy of the embedding model, which searches use from then on."""
+    from localassist.retrieval import embed
+    from localassist.retrieval.optimize import optimize as make_copy
+
+    folder = _model_files().models_dir / embed.MODEL
+    closeness = make_copy(folder)
+    typer.echo(f"{embed.MODEL}: {folder / embed.FAST_FILE} (cosine to the model {closeness:.4f})")
+
+
+@app.command()
 def path(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Print where the weights of a model belong."""
     files = _model_files()

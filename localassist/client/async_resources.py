@@ -5,7 +5,17 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from localassist.api import assistants, chat, files, messages, models, run_steps, runs, threads
+from localassist.api import (
+    assistants,
+    attached_files,
+    chat,
+    messages,
+    models,
+    run_steps,
+    runs,
+    threads,
+)
+from localassist.client.async_file_resources import AsyncVectorStores
 from localassist.client.bind import (
     AsyncResource,
     async_list_method,
@@ -14,20 +24,33 @@ from localassist.client.bind import (
     async_streamable_method,
     in_version,
 )
-from localassist.client.content import FileContent
 from localassist.client.polling import refuse_stream, wait_for_run_async
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from localassist.types.file import FileObject
     from localassist.types.params import (
-        RequestOptions,
         RunCreateParams,
         SubmitToolOutputsParams,
         ThreadRunParams,
     )
     from localassist.types.run import Run
+
+
+class AsyncAssistantFiles(AsyncResource):
+    """`client.beta.assistants.files`."""
+
+    create = async_method(attached_files.create_assistant_file)
+    retrieve = async_method(attached_files.retrieve_assistant_file)
+    delete = async_method(attached_files.delete_assistant_file)
+    list = async_list_method(attached_files.list_assistant_files)
+
+
+class AsyncMessageFiles(AsyncResource):
+    """`client.beta.threads.messages.files`."""
+
+    retrieve = async_method(attached_files.retrieve_message_file)
+    list = async_list_method(attached_files.list_message_files)
 
 
 class AsyncAssistants(AsyncResource):
@@ -39,6 +62,11 @@ class AsyncAssistants(AsyncResource):
     delete = async_method(assistants.delete_assistant)
     list = async_list_method(assistants.list_assistants)
 
+    @cached_property
+    def files(self) -> AsyncAssistantFiles:
+        """Files of assistants, as the first generation of the API has them."""
+        return AsyncAssistantFiles(self._runtime, self._pool)
+
 
 class AsyncMessages(AsyncResource):
     """`client.beta.threads.messages`."""
@@ -48,6 +76,11 @@ class AsyncMessages(AsyncResource):
     update = async_method(messages.update_message)
     delete = async_method(messages.delete_message)
     list = async_list_method(messages.list_messages)
+
+    @cached_property
+    def files(self) -> AsyncMessageFiles:
+        """Files of messages, as the first generation of the API has them."""
+        return AsyncMessageFiles(self._runtime, self._pool)
 
 
 class AsyncSteps(AsyncResource):
@@ -155,6 +188,11 @@ class AsyncBeta(AsyncResource):
         """Threads."""
         return AsyncThreads(self._runtime, self._pool)
 
+    @cached_property
+    def vector_stores(self) -> AsyncVectorStores:
+        """Vector stores, where older versions of the openai SDK have them."""
+        return AsyncVectorStores(self._runtime, self._pool)
+
 
 class AsyncCompletions(AsyncResource):
     """`client.chat.completions`."""
@@ -169,28 +207,6 @@ class AsyncChat(AsyncResource):
     def completions(self) -> AsyncCompletions:
         """Chat completions."""
         return AsyncCompletions(self._runtime, self._pool)
-
-
-class AsyncFiles(AsyncResource):
-    """`client.files`."""
-
-    create = async_method(files.create_file)
-    retrieve = async_method(files.retrieve_file)
-    delete = async_method(files.delete_file)
-    list = async_list_method(files.list_files)
-    _content = async_method(files.file_content)
-
-    async def content(self, file_id: str, **options: Unpack[RequestOptions]) -> FileContent:
-        """Return a file's bytes."""
-        return FileContent(await self._content(file_id, **options))
-
-    async def retrieve_content(self, file_id: str, **options: Unpack[RequestOptions]) -> str:
-        """Return a file's text; the openai SDK's older name."""
-        return (await self.content(file_id, **options)).text
-
-    async def wait_for_processing(self, id: str, **_options: Any) -> FileObject:  # the SDK's
-        """Return the file, which is processed as soon as it is there."""
-        return await self.retrieve(id)
 
 
 class AsyncModels(AsyncResource):

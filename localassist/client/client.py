@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from localassist.api import runtime as runtimes
 from localassist.api.runtime import Runtime
-from localassist.client.async_resources import AsyncBeta, AsyncChat, AsyncFiles, AsyncModels
-from localassist.client.resources import Beta, Chat, Files, Models
+from localassist.client.async_file_resources import AsyncFiles, AsyncVectorStores
+from localassist.client.async_resources import AsyncBeta, AsyncChat, AsyncModels
+from localassist.client.file_resources import Files, VectorStores
+from localassist.client.resources import Beta, Chat, Models
 from localassist.settings import Settings
 
 if TYPE_CHECKING:
@@ -112,6 +114,11 @@ class Client(_Face):
         return Files(self._runtime)
 
     @cached_property
+    def vector_stores(self) -> VectorStores:
+        """Vector stores."""
+        return VectorStores(self._runtime)
+
+    @cached_property
     def models(self) -> Models:
         """Models."""
         return Models(self._runtime)
@@ -153,6 +160,11 @@ class AsyncClient(_Face):
     def files(self) -> AsyncFiles:
         """Files."""
         return AsyncFiles(self._runtime, self._pool)
+
+    @cached_property
+    def vector_stores(self) -> AsyncVectorStores:
+        """Vector stores."""
+        return AsyncVectorStores(self._runtime, self._pool)
 
     @cached_property
     def models(self) -> AsyncModels:

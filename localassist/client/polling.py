@@ -1,7 +1,8 @@
-"""Waiting for a run: on its events where this process executes it, else by looking again."""
+"""Waiting: for a run, on its events where this process executes it, and for files to be indexed."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from localassist.api import runs
@@ -9,9 +10,12 @@ from localassist.errors import BadRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from typing import TypeVar
 
     from localassist.api.runtime import Runtime
     from localassist.types.run import Run
+
+    R = TypeVar("R")
 
 # The openai SDK's `poll` returns at these.
 DONE = frozenset({"requires_action", "cancelled", "completed", "failed", "expired", "incomplete"})
@@ -56,3 +60,17 @@ async def wait_for_run_async(
         return run
     finally:
         subscription.cancel()
+
+
+def wait_for_index(runtime: Runtime, find: Callable[[], R], is_done: Callable[[R], bool]) -> R:
+    """Return what `find` finds once it is done; looks whenever a piece has been indexed."""
+    while not is_done(found := find()):
+        runtime.retrieval.ingester.wait_for_piece(_LOOK_S)
+    return found
+
+
+async def wait_for_index_async(find: Callable[[], Awaitable[R]], is_done: Callable[[R], bool]) -> R:
+    """As `wait_for_index`, without keeping an OS thread."""
+    while not is_done(found := await find()):
+        await asyncio.sleep(_LOOK_S / 2)
+    return found

@@ -5,7 +5,16 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from localassist.api import assistants, chat, files, messages, models, run_steps, runs, threads
+from localassist.api import (
+    assistants,
+    attached_files,
+    chat,
+    messages,
+    models,
+    run_steps,
+    runs,
+    threads,
+)
 from localassist.client.bind import (
     Resource,
     in_version,
@@ -14,20 +23,34 @@ from localassist.client.bind import (
     stream_method,
     streamable_method,
 )
-from localassist.client.content import FileContent
+from localassist.client.file_resources import VectorStores
 from localassist.client.polling import refuse_stream, wait_for_run
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from localassist.types.file import FileObject
     from localassist.types.params import (
-        RequestOptions,
         RunCreateParams,
         SubmitToolOutputsParams,
         ThreadRunParams,
     )
     from localassist.types.run import Run
+
+
+class AssistantFiles(Resource):
+    """`client.beta.assistants.files`."""
+
+    create = method(attached_files.create_assistant_file)
+    retrieve = method(attached_files.retrieve_assistant_file)
+    delete = method(attached_files.delete_assistant_file)
+    list = list_method(attached_files.list_assistant_files)
+
+
+class MessageFiles(Resource):
+    """`client.beta.threads.messages.files`."""
+
+    retrieve = method(attached_files.retrieve_message_file)
+    list = list_method(attached_files.list_message_files)
 
 
 class Assistants(Resource):
@@ -39,6 +62,11 @@ class Assistants(Resource):
     delete = method(assistants.delete_assistant)
     list = list_method(assistants.list_assistants)
 
+    @cached_property
+    def files(self) -> AssistantFiles:
+        """Files of assistants, as the first generation of the API has them."""
+        return AssistantFiles(self._runtime)
+
 
 class Messages(Resource):
     """`client.beta.threads.messages`."""
@@ -48,6 +76,11 @@ class Messages(Resource):
     update = method(messages.update_message)
     delete = method(messages.delete_message)
     list = list_method(messages.list_messages)
+
+    @cached_property
+    def files(self) -> MessageFiles:
+        """Files of messages, as the first generation of the API has them."""
+        return MessageFiles(self._runtime)
 
 
 class Steps(Resource):
@@ -152,6 +185,11 @@ class Beta(Resource):
         """Threads."""
         return Threads(self._runtime)
 
+    @cached_property
+    def vector_stores(self) -> VectorStores:
+        """Vector stores, where older versions of the openai SDK have them."""
+        return VectorStores(self._runtime)
+
 
 class Completions(Resource):
     """`client.chat.completions`."""
@@ -166,28 +204,6 @@ class Chat(Resource):
     def completions(self) -> Completions:
         """Chat completions."""
         return Completions(self._runtime)
-
-
-class Files(Resource):
-    """`client.files`."""
-
-    create = method(files.create_file)
-    retrieve = method(files.retrieve_file)
-    delete = method(files.delete_file)
-    list = list_method(files.list_files)
-    _content = method(files.file_content)
-
-    def content(self, file_id: str, **options: Unpack[RequestOptions]) -> FileContent:
-        """Return a file's bytes."""
-        return FileContent(self._content(file_id, **options))
-
-    def retrieve_content(self, file_id: str, **options: Unpack[RequestOptions]) -> str:
-        """Return a file's text; the openai SDK's older name."""
-        return self.content(file_id, **options).text
-
-    def wait_for_processing(self, id: str, **_options: Any) -> FileObject:  # the SDK's
-        """Return the file, which is processed as soon as it is there."""
-        return self.retrieve(id)
 
 
 class Models(Resource):

@@ -12,11 +12,12 @@ from localassist.errors import ModelError
 from localassist.runs.model_calls import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from localassist.engine.code_dialect import CodeWatch
     from localassist.engine.tool_dialect import ProseWatch
     from localassist.runs.answer_format import AnswerFormat
+    from localassist.runs.citing import Citing, Piece
     from localassist.runs.code_record import CodeRecord
     from localassist.runs.model_calls import ModelCalls
     from localassist.runs.recorder import RunRecorder
@@ -60,7 +61,17 @@ class Written:
 class AnswerWriter:
     """Writes one message. Used by the run's worker only."""
 
-    def __init__(self, run: Run, model: ModelCalls, recorder: RunRecorder) -> None:
+    def __init__(
+        self,
+        run: Run,
+        model: ModelCalls,
+        recorder: RunRecorder,
+        *,
+        citing: Callable[[], Citing | None] = lambda: None,
+    ) -> None:
+        """Write for `run`; `citing` makes what cites the answer's sentences, if anything does."""
+        self._make_citing = citing
+        self._citing: Citing | None = None
         self._run = run
         self._model = model
         self._recorder = recorder
@@ -81,6 +92,7 @@ class AnswerWriter:
             return self._code(request, "", code, watches.begin_code)
         text, reason = "", None
         events = self._model.generate(request)
+        self._citing = self._make_citing()
         for event in events:
             text += event.text
             words = event.text if code is None else code.feed(event.text)
@@ -89,6 +101,7 @@ class AnswerWriter:
             if watches.calls.found or (code is not None and code.begun):
                 events.close()
                 self._record(watches.calls.flush())
+                self._end_citing()
                 self._recorder.close_message(self._model.usages[-1])
                 if watches.calls.found:
                     return Written(reason=None)
@@ -97,6 +110,7 @@ class AnswerWriter:
         if code is not None:
             self._record(watches.calls.feed(code.flush()))
         self._record(watches.calls.flush())
+        self._end_citing()
         self._recorder.open_message()
         return Written(reason)
 
@@ -193,6 +207,24 @@ class AnswerWriter:
 
     def _record(self, text: str) -> None:
         """Append to the message, which is begun with its first text."""
+        if self._citing is None:
+            self._put(text)
+        else:
+            self._put_cited(self._citing, self._citing.text.feed(text))
+
+    def _end_citing(self) -> None:
+        """Append what was held back for its citation."""
+        if self._citing is not None:
+            self._put_cited(self._citing, self._citing.text.flush())
+            self._citing = None
+
+    def _put_cited(self, citing: Citing, pieces: Iterable[Piece]) -> None:
+        for piece in pieces:
+            self._put(piece.text)
+            if piece.citation is not None:
+                self._recorder.add_citation(*citing.shown(piece.citation))
+
+    def _put(self, text: str) -> None:
         if not text:
             return
         self._recorder.open_message()

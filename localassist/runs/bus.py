@@ -16,6 +16,8 @@ from localassist.types.stream_event import AssistantStreamEvent, MessageDeltaEve
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from localassist.types.message import FileCitationAnnotation
+
 _STREAM_ENDS = frozenset(
     f"thread.run.{status}"
     for status in ("requires_action", "completed", "incomplete", "failed", "cancelled", "expired")
@@ -100,6 +102,20 @@ def text_delta(message_id: str, text: str, *, first: bool) -> MessageDeltaEvent:
     )
 
 
+def citation_delta(
+    message_id: str, annotation: FileCitationAnnotation, *, index: int
+) -> MessageDeltaEvent:
+    """The event for a marker and what it stands for, which is the message's `index`th."""
+    delta = TextDelta(
+        value=annotation.text, annotations=[{"index": index, **annotation.model_dump()}]
+    )
+    return MessageDeltaEvent(
+        data=MessageDeltaObject(
+            id=message_id, delta=MessageDelta(content=[TextContentDelta(index=0, text=delta)])
+        )
+    )
+
+
 def merge_deltas(
     earlier: AssistantStreamEvent, later: AssistantStreamEvent
 ) -> AssistantStreamEvent | None:
@@ -109,7 +125,7 @@ def merge_deltas(
     if earlier.data.id != later.data.id:
         return None
     a, b = earlier.data.delta.content[0].text, later.data.delta.content[0].text
-    if a is None or b is None:
+    if a is None or b is None or a.annotations or b.annotations:
         return None
     return text_delta(
         earlier.data.id, (a.value or "") + (b.value or ""), first=a.annotations is not None

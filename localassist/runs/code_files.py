@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from localassist.runs.file_record import record_file
 from localassist.store import files, run_steps, threads
+from localassist.types.message import FilePath, FilePathAnnotation
 from localassist.types.tool import CodeImage, CodeImageFile, CodeToolCall, code_files
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Produced:
                 self.images += images
         self.files.update(json.loads(step.metadata.get(FILES_KEY, "{}")))
 
-    def annotations(self, text: str) -> list[dict[str, Any]]:
+    def annotations(self, text: str) -> list[FilePathAnnotation]:
         """A `file_path` for each link to a file in the text, by code points."""
         found = []
         for path, file_id in self.files.items():
@@ -57,15 +58,14 @@ class Produced:
             while (at := text.find(link, start)) >= 0:
                 start = at + len(link)
                 found.append(
-                    {
-                        "end_index": start,
-                        "file_path": {"file_id": file_id},
-                        "start_index": at,
-                        "text": link,
-                        "type": "file_path",
-                    }
+                    FilePathAnnotation(
+                        end_index=start,
+                        file_path=FilePath(file_id=file_id),
+                        start_index=at,
+                        text=link,
+                    )
                 )
-        return sorted(found, key=lambda each: each["start_index"])
+        return found
 
 
 class CodeFiles:

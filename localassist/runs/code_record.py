@@ -9,7 +9,7 @@ from localassist.store import leases, run_steps
 from localassist.types.run import LastError
 from localassist.types.run_step import ToolCallsStepDetails
 from localassist.types.stream_event import RunStepEvent
-from localassist.types.tool import CodeOutput, CodeToolCall, RunCode
+from localassist.types.tool import CodeOutput, CodeToolCall, FileSearchToolCall, RunCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +102,7 @@ def abandon_code(services: Services, run_id: str) -> None:
         for step in run_steps.open_of_run(tx, run_id):
             details = step.step_details
             if isinstance(details, ToolCallsStepDetails) and any(
-                isinstance(call, CodeToolCall) for call in details.tool_calls
+                isinstance(call, (CodeToolCall, FileSearchToolCall)) for call in details.tool_calls
             ):
                 run_steps.TABLE.update(
                     tx, step.id, status="failed", failed_at=now, last_error=error

@@ -8,23 +8,20 @@ those whose process died.
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import socket
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from localassist._owner import owner_may_live
 from localassist.errors import ClosedError, LocalAssistError
 from localassist.runs.loop import RunLoop
 from localassist.runs.recorder import Ending, Services, end_run
 from localassist.store import leases, runs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from localassist.engine.pool import EnginePool
     from localassist.interpreter.interpreter import Interpreter
+    from localassist.retrieval.retrieval import Retrieval
 
 log = logging.getLogger("localassist.runs")
 
@@ -41,11 +38,13 @@ class RunExecutor:
         *,
         max_concurrent_runs: int,
         interpreter: Interpreter | None = None,
+        retrieval: Retrieval | None = None,
         watch_s: float = WATCH_S,
     ) -> None:
         self._services = services
         self._engines = engines
         self._interpreter = interpreter
+        self._retrieval = retrieval
         self._max_workers = max_concurrent_runs
         self._watch_s = watch_s
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -129,7 +128,11 @@ class RunExecutor:
             if run is None or run.status not in ("queued", "in_progress", "cancelling"):
                 return
             loop = self._loops[run_id] = RunLoop(
-                self._services, self._engines, run, interpreter=self._interpreter
+                self._services,
+                self._engines,
+                run,
+                interpreter=self._interpreter,
+                retrieval=self._retrieval,
             )
         loop.execute()
 
@@ -147,6 +150,8 @@ class RunExecutor:
         now = services.now()
         if self._interpreter is not None:
             self._interpreter.reap()
+        if self._retrieval is not None:
+            self._retrieval.ingester.resume()
         own = leases.own_statuses(services.store.read(), services.owner)
         if own and now >= self._next_heartbeat:
             self._next_heartbeat = now + services.lease_s / 3
@@ -173,31 +178,3 @@ class RunExecutor:
             if taken:
                 log.info("resuming run %s", lease.run_id, extra={"run_id": lease.run_id})
                 self.submit(lease.run_id)
-
-
-def _machine() -> str:
-    """This machine and its process numbering: a container has its own."""
-    try:
-        return f"{socket.gethostname()}-{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return socket.gethostname()
-
-
-def new_owner(new_id: Callable[[str], str]) -> str:
-    """A name for this process in leases."""
-    return f"{_machine()}/{os.getpid()}/{new_id('proc')}"
-
-
-def owner_may_live(owner: str) -> bool:
-    """False if the owner is known to be dead: a process of this machine that is gone."""
-    machine, _, rest = owner.partition("/")
-    pid = rest.partition("/")[0]
-    if machine != _machine() or not pid.isdigit() or os.name == "nt":
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

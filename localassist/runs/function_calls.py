@@ -66,7 +66,7 @@ class FunctionCaller:
         self._parallel = run.parallel_tool_calls
         self._temperature = run.temperature if "temperature" in run.model_fields_set else None
         self.functions: list[dict[str, Any]] = (
-            [] if self._choice == "none" or self._is_code or rounds.count >= MAX_ROUNDS
+            [] if self._choice == "none" or self._is_other or rounds.count >= MAX_ROUNDS
             else [tool["function"] for tool in run.tools if tool["type"] == "function"]
         )  # fmt: skip
         if self._named is not None:
@@ -81,8 +81,9 @@ class FunctionCaller:
         return name
 
     @property
-    def _is_code(self) -> bool:
-        return self._choice == {"type": "code_interpreter"}
+    def _is_other(self) -> bool:
+        """A tool that is no function is chosen."""
+        return self._choice in ({"type": "code_interpreter"}, {"type": "file_search"})
 
     @property
     def forced(self) -> bool:

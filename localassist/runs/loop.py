@@ -17,6 +17,7 @@ from localassist.runs.answer_format import answer_format
 from localassist.runs.code_calls import CodeRunner
 from localassist.runs.code_files import Produced
 from localassist.runs.code_record import abandon_code
+from localassist.runs.file_search import FileSearch
 from localassist.runs.function_calls import FunctionCaller
 from localassist.runs.model_calls import Interrupted, ModelCalls, total
 from localassist.runs.prompter import Prompter, PromptTooLong
@@ -29,6 +30,7 @@ from localassist.types.run import LastError, Run, Usage
 if TYPE_CHECKING:
     from localassist.engine.pool import EnginePool
     from localassist.interpreter.interpreter import Interpreter
+    from localassist.retrieval.retrieval import Retrieval
 
 log = logging.getLogger("localassist.runs")
 
@@ -54,8 +56,10 @@ class RunLoop:
         run: Run,
         *,
         interpreter: Interpreter | None = None,
+        retrieval: Retrieval | None = None,
     ) -> None:
         self._services = services
+        self._search = FileSearch(services, run, retrieval, is_over=self._is_over)
         self._interpreter = interpreter
         self._engines = engines
         self._run = run
@@ -109,8 +113,12 @@ class RunLoop:
         self._model = model
         if self._stop.is_set():
             model.stop()
-        prompter = Prompter(self._services, self._run, engine, self._recorder)
+        self._search.restore(steps)
+        prompter = Prompter(
+            self._services, self._run, engine, self._recorder, shown=self._search.shown
+        )
         try:
+            self._search.search(engine.n_ctx)
             while not self._take_turn(model, prompter):
                 pass
         except Interrupted:
@@ -182,7 +190,12 @@ class RunLoop:
         )
         system, closing = wanted.system_text(system), turn.rounds.turns(may_call=False)
         prompt = prompter.tokens(system, closing)
-        writer = AnswerWriter(self._run, model, self._recorder)
+        writer = AnswerWriter(
+            self._run,
+            model,
+            self._recorder,
+            citing=lambda: self._search.citing(number=turn.rounds.count),
+        )
         if wanted.schema is not None:
             reason = writer.formatted(
                 wanted, prompt, lambda more: prompter.tokens(system, [*closing, *more])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from localassist.engine.chat_template import ChatMessage
-from localassist.types.message import Message, TextContent
+from localassist.types.message import FileCitationAnnotation, Message, TextContent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from localassist.types.message import Text
 
 # Dropping a few messages at a time keeps the beginning of the prompt the same for several turns,
 # so that what the engine has computed of it stays of use.
@@ -28,10 +30,19 @@ class Prompt:
 def chat_message(message: Message) -> ChatMessage:
     """A message as the model is shown it."""
     parts = [
-        part.text.value if isinstance(part, TextContent) else _IMAGE_NOTE
+        _without_markers(part.text) if isinstance(part, TextContent) else _IMAGE_NOTE
         for part in message.content
     ]
     return ChatMessage(message.role, "\n".join(parts))
+
+
+def _without_markers(text: Text) -> str:
+    """A text as the model wrote it: it would imitate our markers, and not be believed."""
+    value = text.value
+    for each in sorted(text.annotations, key=lambda each: -each.start_index):
+        if isinstance(each, FileCitationAnnotation):
+            value = value[: each.start_index] + value[each.end_index :]
+    return value
 
 
 def build(
@@ -40,6 +51,7 @@ def build(
     instructions: str | None,
     max_tokens: int,
     closing: Sequence[ChatMessage] = (),
+    shown: Callable[[str], str] | None = None,
     encode: Callable[[Sequence[ChatMessage]], list[int]],
 ) -> Prompt | None:
     """The longest prompt of at most `max_tokens`; None if even the last message is too long.
@@ -49,10 +61,14 @@ def build(
         instructions: the system turn; always kept whole.
         max_tokens: what the prompt may take of the context.
         closing: turns after it that are not of the conversation; kept whole.
+        shown: makes of the user's last message what the model is shown of it.
         encode: turns a conversation into the tokens of its prompt.
     """
     system = [ChatMessage("system", instructions)] if instructions else []
     turns = [chat_message(message) for message in history]
+    asked = next((at for at in reversed(range(len(turns))) if turns[at].role == "user"), None)
+    if shown is not None and asked is not None:
+        turns[asked] = replace(turns[asked], content=shown(turns[asked].content))
 
     def prompt(num_dropped: int) -> Prompt | None:
         tokens = encode([*system, *turns[num_dropped:], *closing])

@@ -12,7 +12,7 @@ from localassist.store import messages
 from localassist.types.run import Run, Truncation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from localassist.engine.chat_template import ChatMessage
     from localassist.engine.request import Engine
@@ -50,7 +50,17 @@ class _Limit:
 class Prompter:
     """Builds prompts. Used by the run's worker only."""
 
-    def __init__(self, services: Services, run: Run, engine: Engine, recorder: RunRecorder) -> None:
+    def __init__(
+        self,
+        services: Services,
+        run: Run,
+        engine: Engine,
+        recorder: RunRecorder,
+        *,
+        shown: Callable[[str], str] | None = None,
+    ) -> None:
+        """Prompts for `run`; `shown` makes of the last question what the model sees of it."""
+        self._shown = shown
         self._services = services
         self._run = run
         self._engine = engine
@@ -88,6 +98,7 @@ class Prompter:
                 instructions=system,
                 max_tokens=limit.tokens,
                 closing=turns,
+                shown=self._shown,
                 encode=self._engine.encode_chat,
             )
             if built is not None:

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from localassist.runs import state
-from localassist.runs.bus import EventBus, text_delta
+from localassist.runs.bus import EventBus, citation_delta, text_delta
 from localassist.store import leases, messages, run_steps, runs
 from localassist.types.message import (
+    FileCitation,
+    FileCitationAnnotation,
+    FilePathAnnotation,
     ImageFile,
     ImageFileContent,
     IncompleteDetails,
@@ -38,7 +41,7 @@ from localassist.types.stream_event import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from localassist.runs.code_files import Produced
     from localassist.store.blobs import Blobs
@@ -81,6 +84,7 @@ class Ending:
     Attributes:
         to: its last status.
         text: what its open message says at last; None leaves what was last written down.
+        citations: of that text.
         produced: what code has made, which the message shows.
         error: why it failed.
         reason: the limit that ended it.
@@ -91,6 +95,7 @@ class Ending:
 
     to: RunStatus
     text: str | None = None
+    citations: Sequence[FileCitationAnnotation] = ()
     produced: Produced | None = None
     error: LastError | None = None
     reason: str | None = None
@@ -170,9 +175,9 @@ def run_event(run: Run, name: str | None = None) -> RunEvent:
 
 def _end_message(tx: Transaction, message: Message, ending: Ending, now: int) -> MessageEvent:
     if ending.text is not None:
-        message.content = _text_content(ending.text)
+        message.content = _text_content(ending.text, ending.citations)
         if ending.produced is not None:
-            _show(message, ending.text, ending.produced)
+            _show(message, ending.text, ending.citations, ending.produced)
     reason = _MESSAGE_REASON.get(ending.to)
     if reason is None:
         message.status, message.completed_at = "completed", now
@@ -207,9 +212,17 @@ def _end_step(tx: Transaction, step: RunStep, ending: Ending, now: int) -> RunSt
     return RunStepEvent.model_validate({"event": f"thread.run.step.{status}", "data": ended})
 
 
-def _show(message: Message, text: str, produced: Produced) -> None:
+def _show(
+    message: Message,
+    text: str,
+    citations: Sequence[FileCitationAnnotation],
+    produced: Produced,
+) -> None:
     """Let a message show figures and files: as parts, as links in its text, as attachments."""
-    annotated = Text(value=text, annotations=produced.annotations(text))
+    annotations: list[FileCitationAnnotation | FilePathAnnotation]
+    annotations = [*citations, *produced.annotations(text)]
+    annotations.sort(key=lambda each: each.start_index)
+    annotated = Text(value=text, annotations=annotations)
     message.content = [
         TextContent(text=annotated),
         *(ImageFileContent(image_file=ImageFile(file_id=each)) for each in produced.images),
@@ -221,8 +234,8 @@ def _show(message: Message, text: str, produced: Produced) -> None:
     message.file_ids = list(produced.files.values())
 
 
-def _text_content(text: str) -> list[Any]:
-    return [TextContent(text=Text(value=text))]
+def _text_content(text: str, citations: Sequence[FileCitationAnnotation]) -> list[Any]:
+    return [TextContent(text=Text(value=text, annotations=list(citations)))]
 
 
 def _rows(message: Message) -> list[dict[str, Any]]:
@@ -262,6 +275,8 @@ class RunRecorder:
         self._run = run
         self._message_id: str | None = None
         self._text: list[str] = []
+        self._num_chars = 0
+        self._citations: list[FileCitationAnnotation] = []
         self.produced: Produced | None = None
         self._next_checkpoint = 0.0
 
@@ -328,17 +343,39 @@ class RunRecorder:
         if self._services.bus.has_listeners(self._run.id):
             event = text_delta(self._message_id, text, first=not self._text)
             self._services.bus.publish(self._run.id, [event])
-        self._text.append(text)
+        self._append(text)
         if self._services.now() < self._next_checkpoint:
             return True
         return self._checkpoint(self._message_id)
+
+    def add_citation(self, marker: str, citation: FileCitation) -> None:
+        """Append a marker to the open message, with what it stands for."""
+        if self._message_id is None:
+            return
+        annotation = FileCitationAnnotation(
+            text=marker,
+            start_index=self._num_chars,
+            end_index=self._num_chars + len(marker),
+            file_citation=citation,
+        )
+        if self._services.bus.has_listeners(self._run.id):
+            event = citation_delta(self._message_id, annotation, index=len(self._citations))
+            self._services.bus.publish(self._run.id, [event])
+        self._citations.append(annotation)
+        self._append(marker)
+
+    def _append(self, text: str) -> None:
+        self._text.append(text)
+        self._num_chars += len(text)
 
     def close_message(self, usage: Usage) -> None:
         """Complete the open message and its step; the run goes on."""
         if self._message_id is None:
             return
         services, now = self._services, int(self._services.now())
-        ending = Ending("completed", text=self.text, step_usage=usage)
+        ending = Ending(
+            "completed", text=self.text, citations=tuple(self._citations), step_usage=usage
+        )
         with services.store.write() as tx:
             events: list[AssistantStreamEvent] = [
                 _end_message(tx, each, ending, now)
@@ -349,6 +386,7 @@ class RunRecorder:
             ]
             services.announce(tx, self._run.id, events)
         self._message_id, self._text = None, []
+        self._num_chars, self._citations = 0, []
 
     def end(self, to: RunStatus, **ending: Any) -> bool:
         """End the run with its message as it stands; see Ending."""
@@ -358,6 +396,7 @@ class RunRecorder:
             Ending(
                 to=to,
                 text=self.text,
+                citations=tuple(self._citations),
                 produced=self.produced,
                 owner=self._services.owner,
                 **ending,
@@ -373,7 +412,8 @@ class RunRecorder:
                 return False
             if not leases.held(tx, run.id, owner=services.owner):
                 return False
-            content = [part.model_dump() for part in _text_content("".join(self._text))]
+            parts = _text_content("".join(self._text), self._citations)
+            content = [part.model_dump() for part in parts]
             messages.TABLE.update(tx, message_id, content=content)
         return True
 

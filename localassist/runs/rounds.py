@@ -13,7 +13,12 @@ from localassist.engine.chat_template import ChatMessage
 from localassist.engine.tool_dialect import Call
 from localassist.engine.tool_results import Answered, answered_text, clipped
 from localassist.types.run_step import ToolCallsStepDetails
-from localassist.types.tool import CodeLogs, CodeToolCall, FunctionToolCall
+from localassist.types.tool import (
+    CodeLogs,
+    CodeToolCall,
+    FileSearchToolCall,
+    FunctionToolCall,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +38,10 @@ class Rounds:
             (step, step.step_details.tool_calls)
             for step in steps
             if isinstance(step.step_details, ToolCallsStepDetails)
+            # What a search found stands in the question, not behind it.
+            and not any(
+                isinstance(call, FileSearchToolCall) for call in step.step_details.tool_calls
+            )
         ]
 
     @property

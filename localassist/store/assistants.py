@@ -11,7 +11,8 @@ TABLE = Table(
     columns=(
         "id", "created_at", "name", "description", "model", "instructions", "tools",
         "temperature", "top_p", "response_format", "reasoning_effort", "metadata", "tool_resources",
+        "attached",
     ),
-    json_columns=("tools", "response_format", "metadata", "tool_resources"),
+    json_columns=("tools", "response_format", "metadata", "tool_resources", "attached"),
     defaulted=("temperature", "top_p"),
 )  # fmt: skip

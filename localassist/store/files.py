@@ -19,6 +19,7 @@ TABLE = Table(
 )
 OF_PURPOSE = "purpose = ?"
 _REFERRED = "SELECT 1 FROM file WHERE sha256 = ? LIMIT 1"
+REFERS_TO = "instr(tool_resources, ?)"
 DUE = "expires_at IS NOT NULL AND expires_at <= ?"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from localassist.store.table import Table
@@ -24,6 +25,9 @@ TABLE = Table(
     parent="thread_id",
 )  # fmt: skip
 
+_ATTACHMENTS = (
+    "SELECT attachments FROM message WHERE thread_id = ? AND attachments <> '[]' ORDER BY seq"
+)
 OF_RUN = "run_id = ?"
 _SEEN = "thread_id = ? AND (run_id IS NOT ? OR status <> 'in_progress') AND content <> '[]'"
 HISTORY = _SEEN + " ORDER BY seq DESC LIMIT ?"
@@ -53,3 +57,9 @@ def count(connection: sqlite3.Connection, *, thread_id: str, run_id: str) -> int
 def open_of_run(connection: sqlite3.Connection | Transaction, run_id: str) -> list[Message]:
     """The messages that a run has begun and not ended."""
     return TABLE.where(connection, OPEN_OF_RUN, (run_id,))
+
+
+def attachments_of_thread(connection: Transaction, thread_id: str) -> list[dict[str, Any]]:
+    """What is attached to the messages of a thread, oldest first."""
+    rows = connection.execute(_ATTACHMENTS, (thread_id,))
+    return [each for (attachments,) in rows for each in json.loads(attachments)]

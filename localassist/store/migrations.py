@@ -128,8 +128,87 @@ def m003_files(db: Database) -> None:
         db.execute(statement)
 
 
+_SEARCH = (
+    """
+    CREATE TABLE vector_store (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL, name TEXT, description TEXT, metadata TEXT NOT NULL,
+        expires_after TEXT, expires_at INTEGER, last_active_at INTEGER, owner TEXT,
+        generation INTEGER NOT NULL DEFAULT 0
+    ) STRICT
+    """,
+    # The text of a file, shared by all stores that hold the same bytes under the same name.
+    """
+    CREATE TABLE document (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, sha256 TEXT NOT NULL, filename TEXT NOT NULL,
+        status TEXT NOT NULL, error TEXT, num_pages INTEGER, pages_done INTEGER NOT NULL DEFAULT 0,
+        usage_bytes INTEGER NOT NULL DEFAULT 0, owner TEXT, claimed_until REAL,
+        UNIQUE (sha256, filename)
+    ) STRICT
+    """,
+    "CREATE INDEX document_pending ON document (id) WHERE status = 'pending'",
+    """
+    CREATE TABLE page (
+        document_id INTEGER NOT NULL REFERENCES document (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (document_id, number)
+    ) STRICT
+    """,
+    # What is embedded and found: a span of a page, in code points.
+    """
+    CREATE TABLE window (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        document_id INTEGER NOT NULL REFERENCES document (id) ON DELETE CASCADE,
+        page INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
+        num_tokens INTEGER NOT NULL, vector BLOB NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX window_by_document ON window (document_id)",
+    """
+    CREATE VIEW window_content AS
+        SELECT window.id AS id, document.filename AS title,
+               substr(page.text, window.start + 1, window.stop - window.start) AS text
+        FROM window JOIN document ON document.id = window.document_id
+        JOIN page ON page.document_id = window.document_id AND page.number = window.page
+    """,
+    """
+    CREATE VIRTUAL TABLE window_text USING fts5 (
+        title, text, content='window_content', content_rowid='id',
+        tokenize='porter unicode61 remove_diacritics 2'
+    )
+    """,
+    """
+    CREATE TABLE vector_store_file (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL,
+        vector_store_id TEXT NOT NULL REFERENCES vector_store (id) ON DELETE CASCADE,
+        document_id INTEGER NOT NULL REFERENCES document (id), created_at INTEGER NOT NULL,
+        status TEXT NOT NULL, last_error TEXT, usage_bytes INTEGER NOT NULL DEFAULT 0,
+        chunking_strategy TEXT NOT NULL, attributes TEXT NOT NULL, batch_id TEXT,
+        UNIQUE (vector_store_id, id)
+    ) STRICT
+    """,
+    "CREATE INDEX vector_store_file_by_document ON vector_store_file (document_id)",
+    "CREATE INDEX vector_store_file_by_file ON vector_store_file (id)",
+    "CREATE INDEX vector_store_file_by_batch ON vector_store_file (batch_id)",
+    """
+    CREATE TABLE file_batch (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+        vector_store_id TEXT NOT NULL REFERENCES vector_store (id) ON DELETE CASCADE,
+        created_at INTEGER NOT NULL, cancelled INTEGER NOT NULL DEFAULT 0
+    ) STRICT
+    """,
+    "ALTER TABLE assistant ADD COLUMN attached TEXT NOT NULL DEFAULT '{}'",
+    "ALTER TABLE run ADD COLUMN vector_store_ids TEXT NOT NULL DEFAULT '[]'",
+)
+
+
+def m004_search(db: Database) -> None:
+    """Vector stores, and the text and vectors of the files in them."""
+    for statement in _SEARCH:
+        db.execute(statement)
+
+
 HISTORY: tuple[Callable[[Database], None], ...] = (
-    m001_initial, m002_required_action, m003_files
+    m001_initial, m002_required_action, m003_files, m004_search
 )  # fmt: skip
 
 

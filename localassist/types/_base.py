@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from localassist.settings import ApiVersion
 
 T = TypeVar("T")
-_CONTEXT_KEY = "api_version"
+CONTEXT_KEY = "api_version"
 ALL_FIELDS = "all"
 
 
@@ -36,6 +36,11 @@ class In:
 @dataclass(frozen=True)
 class WhenSet:
     """Marks a field that is printed only when it says something; for what the API lacks."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Marks a field that is stored and never printed."""
 
 
 class Model(BaseModel):
@@ -58,7 +63,7 @@ class Model(BaseModel):
     def _print(
         self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
     ) -> dict[str, Any]:
-        version = (info.context or {}).get(_CONTEXT_KEY, self._api_version)
+        version = printed_version(self, info)
         if version == ALL_FIELDS:
             return dict(handler(self))
         hidden = _hidden_fields(type(self), version)
@@ -72,12 +77,12 @@ class Model(BaseModel):
     # A nested object prints in the version of the one that is dumped, hence the context.
     @override
     def model_dump(self, **kwargs: Any) -> dict[str, Any]:
-        kwargs.setdefault("context", {_CONTEXT_KEY: self._api_version})
+        kwargs.setdefault("context", {CONTEXT_KEY: self._api_version})
         return super().model_dump(**kwargs)
 
     @override
     def model_dump_json(self, **kwargs: Any) -> str:
-        kwargs.setdefault("context", {_CONTEXT_KEY: self._api_version})
+        kwargs.setdefault("context", {CONTEXT_KEY: self._api_version})
         return super().model_dump_json(**kwargs)
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,13 +99,18 @@ class Model(BaseModel):
         return (item for item in super().__repr_args__() if item[0] not in hidden)
 
 
+def printed_version(model: Model, info: SerializationInfo) -> str:
+    """The version whose shape is being printed: that of the outermost object."""
+    return str((info.context or {}).get(CONTEXT_KEY, model._api_version))
+
+
 @cache
 def _hidden_fields(model: type[Model], version: ApiVersion) -> frozenset[str]:
     return frozenset(
         name
         for name, info in model.model_fields.items()
         for mark in info.metadata
-        if isinstance(mark, In) and mark.version != version
+        if isinstance(mark, Stored) or (isinstance(mark, In) and mark.version != version)
     )
 
 

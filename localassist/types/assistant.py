@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from localassist.types._base import In, Model
-from localassist.types.tool import code_files
+from localassist.types._base import In, Model, Stored
+from localassist.types.tool import StoredTool, code_files
 
 
 class Assistant(Model):
@@ -22,15 +22,26 @@ class Assistant(Model):
     model: str
     name: str | None = None
     object: Literal["assistant"] = "assistant"
-    tools: list[Any] = []
+    tools: list[StoredTool] = []
     response_format: Annotated[str | dict[str, Any] | None, In("v2")] = "auto"
     temperature: Annotated[float | None, In("v2")] = 1.0
     tool_resources: Annotated[dict[str, Any] | None, In("v2")] = {}
     top_p: Annotated[float | None, In("v2")] = 1.0
     reasoning_effort: Annotated[str | None, In("v2")] = None
+    # When the first generation's files were attached, by their ids.
+    attached: Annotated[dict[str, int], Stored()] = {}
 
     @model_validator(mode="after")
     def _show_files(self) -> Any:
         # v1 shows in one list what v2 shows by tool.
         self.file_ids = code_files(self.tool_resources)
         return self
+
+
+class AssistantFile(Model):
+    """A file that is attached to an assistant, in the first generation; its id is the file's."""
+
+    id: str
+    assistant_id: str
+    created_at: int
+    object: Literal["assistant.file"] = "assistant.file"

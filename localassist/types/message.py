@@ -12,10 +12,47 @@ MessageStatus = Literal["in_progress", "incomplete", "completed"]
 Role = Literal["user", "assistant"]
 
 
+class FileCitation(Model):
+    """Where a sentence comes from: `quote` is a part of the file's text, `page` counts from 1."""
+
+    file_id: str
+    quote: str = ""
+    page: Annotated[int | None, WhenSet()] = None
+
+
+class FileCitationAnnotation(Model):
+    """A marker of a source; `text[start_index:end_index]` by code points is `text`."""
+
+    end_index: int
+    file_citation: FileCitation
+    start_index: int
+    text: str
+    type: Literal["file_citation"] = "file_citation"
+
+
+class FilePath(Model):
+    """A file that code has written."""
+
+    file_id: str
+
+
+class FilePathAnnotation(Model):
+    """A link to a file that code has written."""
+
+    end_index: int
+    file_path: FilePath
+    start_index: int
+    text: str
+    type: Literal["file_path"] = "file_path"
+
+
+Annotation = Annotated[FileCitationAnnotation | FilePathAnnotation, Field(discriminator="type")]
+
+
 class Text(Model):
     """Text of a content part; annotations point into `value` by code points."""
 
-    annotations: list[Any] = []
+    annotations: list[Annotation] = []
     value: str
 
 
@@ -97,9 +134,9 @@ class Message(Model):
 
 
 class TextDelta(Model):
-    """More text of a part; `annotations` is present in the first delta of a part only."""
+    """More text of a part; annotations carry their index among the part's."""
 
-    annotations: list[Any] | None = None
+    annotations: Annotated[list[dict[str, Any]] | None, WhenSet()] = None
     value: str | None = None
 
 
@@ -124,3 +161,12 @@ class MessageDeltaObject(Model):
     id: str
     delta: MessageDelta
     object: Literal["thread.message.delta"] = "thread.message.delta"
+
+
+class MessageFile(Model):
+    """A file of a message, in the first generation; its id is the file's."""
+
+    id: str
+    created_at: int
+    message_id: str
+    object: Literal["thread.message.file"] = "thread.message.file"

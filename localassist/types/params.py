@@ -16,6 +16,7 @@ from typing_extensions import Required, TypedDict
 from localassist.types.tool_params import (
     Attachments,
     FileIds,
+    NewToolResources,
     ToolChoice,
     ToolResources,
     Tools,
@@ -29,6 +30,7 @@ from localassist.types.values import (
     MAX_TEXT_CHARS,
     STRICT,
     AssistantId,
+    FileId,
     FunctionName,
     Instructions,
     Listed,
@@ -127,6 +129,22 @@ class TextPart(TypedDict):
 
 
 @with_config(STRICT)
+class ImageFileParam(TypedDict, total=False):
+    """Which file an image is."""
+
+    file_id: Required[FileId]
+    detail: Literal["auto", "low", "high"] | None
+
+
+@with_config(STRICT)
+class ImageFilePart(TypedDict):
+    """An image part of a message, of an uploaded file."""
+
+    type: Literal["image_file"]
+    image_file: ImageFileParam
+
+
+@with_config(STRICT)
 class ImageURLParam(TypedDict, total=False):
     """Where an image is."""
 
@@ -143,11 +161,13 @@ class ImageURLPart(TypedDict):
 
 
 ContentPart = Annotated[
-    Annotated[TextPart, Tag("<text>")] | Annotated[ImageURLPart, Tag("<image_url>")],
+    Annotated[TextPart, Tag("<text>")]
+    | Annotated[ImageFilePart, Tag("<image_file>")]
+    | Annotated[ImageURLPart, Tag("<image_url>")],
     Discriminator(
         lambda part: (
-            "<image_url>"
-            if isinstance(part, Mapping) and part.get("type") == "image_url"
+            f"<{part['type']}>"
+            if isinstance(part, Mapping) and part.get("type") in ("image_url", "image_file")
             else "<text>"
         )
     ),
@@ -176,6 +196,17 @@ class NoParams(RequestOptions, total=False):
     """Parameters of an operation that takes only ids."""
 
 
+Include = Literal["step_details.tool_calls[*].file_search.results[*].content"]
+Includes = Annotated[list[Include], Listed, Len(0, 10)]
+
+
+@with_config(STRICT)
+class StepParams(RequestOptions, total=False):
+    """Parameters of the operations on one step."""
+
+    include: Includes | None
+
+
 @with_config(STRICT)
 class ListParams(RequestOptions, total=False):
     """A page: `after` and `before` are ids of the list's objects."""
@@ -194,6 +225,13 @@ class MessageListParams(ListParams, total=False):
 
 
 @with_config(STRICT)
+class StepListParams(ListParams, total=False):
+    """A page of steps."""
+
+    include: Includes | None
+
+
+@with_config(STRICT)
 class MetadataParams(RequestOptions, total=False):
     """Parameters of the updates that change only metadata."""
 
@@ -207,7 +245,6 @@ class _AssistantFields(RequestOptions, total=False):
     instructions: Instructions | None
     tools: Tools | None
     file_ids: FileIds | None
-    tool_resources: ToolResources | None
     metadata: Metadata | None
     temperature: Temperature | None
     top_p: TopP | None
@@ -220,6 +257,7 @@ class AssistantCreateParams(_AssistantFields, total=False):
     """Parameters of `assistants.create`."""
 
     model: Required[Annotated[Str, Len(1, 4096)]]
+    tool_resources: NewToolResources | None
 
 
 @with_config(STRICT)
@@ -227,6 +265,7 @@ class AssistantUpdateParams(_AssistantFields, total=False):
     """Parameters of `assistants.update`: what is not given stays."""
 
     model: Annotated[Str, Len(1, 4096)] | None
+    tool_resources: ToolResources | None
 
 
 @with_config(STRICT)
@@ -252,7 +291,7 @@ class MessageCreateParams(RequestOptions, _MessageFields, total=False):
 class _ThreadFields(TypedDict, total=False):
     messages: Annotated[list[MessageParam], Listed, Len(0, MAX_INITIAL_MESSAGES)] | None
     metadata: Metadata | None
-    tool_resources: ToolResources | None
+    tool_resources: NewToolResources | None
 
 
 @with_config(STRICT)
@@ -313,6 +352,7 @@ class RunCreateParams(_RunFields, total=False):
 
     additional_instructions: Instructions | None
     additional_messages: Annotated[list[MessageParam], Listed, Len(0, MAX_INITIAL_MESSAGES)] | None
+    include: Includes | None
     reasoning_effort: ReasoningEffort | None
 
 
@@ -322,6 +362,13 @@ class ThreadRunParams(_RunFields, total=False):
 
     thread: ThreadParam | None
     tool_resources: ToolResources | None
+
+
+@with_config(STRICT)
+class AssistantFileCreateParams(RequestOptions, total=False):
+    """Parameters of `assistants.files.create`."""
+
+    file_id: Required[FileId]
 
 
 FilePurpose = Literal["assistants", "fine-tune", "vision", "user_data", "batch", "evals"]

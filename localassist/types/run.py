@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from localassist.types._base import In, Model, WhenSet
-from localassist.types.tool import RequiredAction
+from localassist.types._base import In, Model, Stored, WhenSet
+from localassist.types.tool import RequiredAction, StoredTool
 
 RunStatus = Literal[
     "queued",
@@ -89,10 +89,12 @@ class Run(Model):
     status: RunStatus
     thread_id: str
     tool_choice: Annotated[str | dict[str, Any] | None, In("v2")] = "auto"
-    tools: list[Any] = []
+    tools: list[StoredTool] = []
     truncation_strategy: Annotated[TruncationStrategy | None, In("v2")] = TruncationStrategy()
     usage: Annotated[Usage | None, In("v2")] = None
     temperature: Annotated[float | None, In("v2")] = 1.0
     top_p: Annotated[float | None, In("v2")] = 1.0
     reasoning_effort: Annotated[str | None, In("v2")] = None
     truncation: Annotated[Truncation | None, WhenSet()] = None
+    # The assistant's, or what the run was given instead; the thread's are looked up when searching.
+    vector_store_ids: Annotated[list[str], Stored()] = []

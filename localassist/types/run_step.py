@@ -8,7 +8,7 @@ from pydantic import Field
 
 from localassist.types._base import In, Model
 from localassist.types.run import LastError, Usage
-from localassist.types.tool import ToolCall
+from localassist.types.tool import FileSearchToolCall, ToolCall
 
 RunStepStatus = Literal["in_progress", "cancelled", "failed", "completed", "expired"]
 
@@ -71,3 +71,12 @@ class RunStepDeltaObject(Model):
     id: str
     delta: RunStepDelta
     object: Literal["thread.run.step.delta"] = "thread.run.step.delta"
+
+
+def without_found_text(step: RunStep) -> RunStep:
+    """The step, with the text that a search has found taken away."""
+    for call in getattr(step.step_details, "tool_calls", ()):
+        if isinstance(call, FileSearchToolCall):
+            for result in call.file_search.results or ():
+                result.content = None
+    return step

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import (
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    WrapSerializer,
+    model_serializer,
+)
 
-from localassist.types._base import Model
+from localassist.types._base import CONTEXT_KEY, Model, WhenSet, printed_version
 
 
 class CalledFunction(Model):
@@ -92,7 +98,71 @@ class FunctionToolCall(Model):
     type: Literal["function"] = "function"
 
 
-ToolCall = Annotated[CodeToolCall | FunctionToolCall, Field(discriminator="type")]
+class FoundText(Model):
+    """Text that a search has found."""
+
+    text: str
+    type: Literal["text"] = "text"
+
+
+class FileSearchResult(Model):
+    """A passage that a search has found. `page` counts from 1."""
+
+    file_id: str
+    file_name: str
+    score: float
+    content: Annotated[list[FoundText] | None, WhenSet()] = None
+    page: Annotated[int | None, WhenSet()] = None
+
+
+class FileSearch(Model):
+    """A search and what it found."""
+
+    ranking_options: Annotated[dict[str, Any] | None, WhenSet()] = None
+    results: Annotated[list[FileSearchResult] | None, WhenSet()] = None
+
+
+class FileSearchToolCall(Model):
+    """A search of files, as a step records it. The first generation shows that there was one."""
+
+    id: str
+    file_search: FileSearch = FileSearch()
+    type: Literal["file_search"] = "file_search"
+
+    @model_serializer(mode="wrap")
+    def _print_call(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        if printed_version(self, info) == "v1":
+            return {"id": self.id, "retrieval": {}, "type": "retrieval"}
+        return dict(handler(self))
+
+
+ToolCall = Annotated[
+    CodeToolCall | FileSearchToolCall | FunctionToolCall, Field(discriminator="type")
+]
+
+
+def _print_tool(tool: Any, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+    version = (info.context or {}).get(CONTEXT_KEY)
+    if version == "v1" and isinstance(tool, Mapping) and tool.get("type") == "file_search":
+        return {"type": "retrieval"}
+    return handler(tool)
+
+
+# A tool as it was given, under the later generation's name; the first one prints its own.
+StoredTool = Annotated[Any, WrapSerializer(_print_tool)]
+
+
+def searched_stores(tool_resources: Mapping[str, Any] | None) -> list[str]:
+    """Ids of the vector stores that are searched, out of `tool_resources`."""
+    return list(((tool_resources or {}).get("file_search") or {}).get("vector_store_ids") or ())
+
+
+def without_code_file(tool_resources: Mapping[str, Any] | None, file_id: str) -> dict[str, Any]:
+    """The resources without a file of the code interpreter."""
+    left = [each for each in code_files(tool_resources) if each != file_id]
+    return {**(tool_resources or {}), "code_interpreter": {"file_ids": left}}
 
 
 def code_files(tool_resources: Mapping[str, Any] | None) -> list[str]:

@@ -52,7 +52,15 @@ def _file_id(value: str) -> str:
     return value
 
 
+def named_file_search(tool: str) -> str:
+    """The later generation's name of a tool."""
+    return "file_search" if tool == "retrieval" else tool
+
+
 FileId = Annotated[Str, AfterValidator(_file_id)]
+VectorStoreId = Annotated[Str, _id("vs")]
+FileBatchId = Annotated[Str, _id("vsfb")]
+Score = Annotated[float, Interval(ge=0, le=1)]
 AssistantId = Annotated[Str, _id("asst")]
 ThreadId = Annotated[Str, _id("thread")]
 MessageId = Annotated[Str, _id("msg")]

@@ -290,9 +290,9 @@ def test_what_code_writes_comes_back_as_a_file_with_its_link(home):
         _, run = run_on(client)
         message = client.beta.threads.messages.list(run.thread_id).data[0]
         (annotation,) = message.content[0].text.annotations
-        start, end = annotation["start_index"], annotation["end_index"]
-        assert message.text[start:end] == annotation["text"] == "sandbox:/mnt/data/out é.csv"
-        file = client.files.retrieve(annotation["file_path"]["file_id"])
+        start, end = annotation.start_index, annotation.end_index
+        assert message.text[start:end] == annotation.text == "sandbox:/mnt/data/out é.csv"
+        file = client.files.retrieve(annotation.file_path.file_id)
         assert (file.purpose, file.filename) == ("assistants_output", "out é.csv")
         assert client.files.content(file.id).read() == b"1,2"
         assert message.file_ids == [file.id]

@@ -296,10 +296,11 @@ def test_two_functions_of_one_name_and_too_many_are_refused(client):
     assert refused(client, *many).code == "array_above_max_length"
 
 
-@pytest.mark.parametrize("kind", ["retrieval", "file_search"])
-def test_other_tools_are_refused_with_words(client, kind):
-    with pytest.raises(BadRequestError, match=f"'{kind}'"):
-        client.beta.assistants.create(model="gpt-4", tools=[{"type": kind}])
+def test_a_tool_that_there_is_not_is_refused_with_words(client):
+    known = "'code_interpreter', 'function' and 'file_search'"
+    with pytest.raises(BadRequestError, match=f"'browser'. Supported values are: {known}") as told:
+        client.beta.assistants.create(model="gpt-4", tools=[{"type": "browser"}])
+    assert told.value.param == "tools[0].type"
 
 
 def test_a_choice_without_its_function_is_refused(client, assistant, thread):

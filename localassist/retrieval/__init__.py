@@ -1,0 +1,1 @@
+"""Retrieval: from files to passages that are found, and to citations that are proven."""

@@ -1,0 +1,1 @@
+"""The text of files. A file is hostile input: it is read in a child process with limits."""

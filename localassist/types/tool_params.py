@@ -37,9 +37,9 @@ class FunctionParam(TypedDict, total=False):
 class FunctionToolParam(TypedDict):
     """A tool of type function."""
 
-    function: FunctionParam
     # The other two have classes of their own; a wrong value is told of all three.
     type: Literal["code_interpreter", "function", "file_search"]
+    function: FunctionParam
 
 
 @with_config(STRICT)

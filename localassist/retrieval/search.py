@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from localassist.types.document import StoredWindow
     from localassist.types.vector_store import VectorStoreFile
 
-_CANDIDATES = 100  # of each of the two searches
+_CANDIDATES = 200  # of each of the two searches
 _KNOWN_QUERIES = 256
 
 

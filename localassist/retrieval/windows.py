@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     # Where each token of a text begins, in code points.
     TokenStarts = Callable[[str], Sequence[int]]
 
-MAX_TOKENS = 200
+MAX_TOKENS = 240
 
 
 @dataclass(frozen=True)

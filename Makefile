@@ -7,6 +7,8 @@ MODELS := $(or $(LOCALASSIST_MODELS),models)
 DEFAULT := $(MODELS)/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 SMALL := $(MODELS)/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf $(MODELS)/smollm2-135m-instruct-q4_1.gguf
 EMBEDDING := $(MODELS)/all-MiniLM-L6-v2/model-int8.onnx
+SDKS := $(VENV)/sdk/1.2.3/.installed $(VENV)/sdk/1.20.0/.installed
+SDK_NEEDS := 'httpx<0.28' httpcore h11 distro tqdm sniffio certifi idna
 FETCH = $(BIN)/localassist models fetch
 
 .DEFAULT_GOAL := help
@@ -45,7 +47,12 @@ demo: $(INSTALLED) $(DEFAULT) $(EMBEDDING) ## Walk through the document's exampl
 
 test: lint types arch unit ## All checks and all tests
 
-unit: $(INSTALLED) $(DEFAULT) $(SMALL) $(EMBEDDING) ## The tests alone
+# The openai SDK of other times, each in a folder of its own: they cannot be installed together.
+$(VENV)/sdk/%/.installed: | $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(@D) 'openai==$*' $(SDK_NEEDS)
+	touch $@
+
+unit: $(INSTALLED) $(DEFAULT) $(SMALL) $(EMBEDDING) $(SDKS) ## The tests alone
 	$(BIN)/python -m pytest
 
 fmt: $(INSTALLED) ## Format the code

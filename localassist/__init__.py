@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ModelTooLargeError,
         NotFoundError,
     )
+    from localassist.http.transport import async_openai_client, openai_client, openai_transport
     from localassist.settings import Settings
 
 __version__ = "0.1.0"
@@ -55,9 +56,13 @@ __all__ = [
     "OpenAI",
     "ScriptedBackend",
     "Settings",
+    "async_openai_client",
+    "openai_client",
+    "openai_transport",
 ]
 
 _CLIENT = "localassist.client.client"
+_TRANSPORT = "localassist.http.transport"
 _HOMES = {
     "AsyncClient": (_CLIENT, "AsyncClient"),
     "AsyncOpenAI": (_CLIENT, "AsyncClient"),
@@ -65,6 +70,9 @@ _HOMES = {
     "OpenAI": (_CLIENT, "Client"),
     "ScriptedBackend": ("localassist.engine.scripted", "ScriptedBackend"),
     "Settings": ("localassist.settings", "Settings"),
+    "async_openai_client": (_TRANSPORT, "async_openai_client"),
+    "openai_client": (_TRANSPORT, "openai_client"),
+    "openai_transport": (_TRANSPORT, "openai_transport"),
 }
 
 logging.getLogger("localassist").addHandler(logging.NullHandler())

@@ -71,6 +71,12 @@ class Settings:
         default="v1",
         metadata=_describe("Shape in which objects print: `v1` as in November 2023, or `v2`."),
     )
+    http_version: ApiVersion | None = field(
+        default=None,
+        metadata=_describe(
+            "Shape for HTTP requests that do not say theirs. None: they are refused, as OpenAI did."
+        ),
+    )
     n_ctx: int | None = field(
         default=None,
         metadata=_describe(
@@ -118,6 +124,8 @@ class Settings:
             object.__setattr__(self, name, Path(getattr(self, name)).expanduser().absolute())
         if self.api_version not in get_args(ApiVersion):
             raise _invalid("api_version", self.api_version, "'v1' or 'v2'")
+        if self.http_version not in (None, *get_args(ApiVersion)):
+            raise _invalid("http_version", self.http_version, "'v1' or 'v2'")
         if self.code_interpreter not in get_args(CodeInterpreter):
             known = ", ".join(repr(each) for each in get_args(CodeInterpreter))
             raise _invalid("code_interpreter", self.code_interpreter, f"one of {known}")

@@ -1,99 +1,173 @@
-"""Chat completions: the stateless companion, in its simplest form."""
+"""Chat completions: the stateless companion. Nothing is kept."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+import threading
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
+from localassist._channel import Channel
 from localassist.api.response_format import check_response_format
-from localassist.engine.chat_template import ChatMessage
-from localassist.engine.request import FinishReason, GenerationRequest, SamplingParams
-from localassist.errors import ModelError
-from localassist.runs.answer_format import AnswerFormat, answer_format
-from localassist.types.chat_completion import ChatCompletion, ChatCompletionMessage, Choice
-from localassist.types.params import ChatCompletionParams
-from localassist.types.run import PromptTokensDetails, Usage
-
-_SAMPLED = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
+from localassist.api.tools import check_tool_choice, stored_tools
+from localassist.errors import BadRequestError, ClosedError, LocalAssistError
+from localassist.runs.chat import Answering, Ended, Text, ToolCalls
+from localassist.runs.model_calls import Interrupted
+from localassist.types.chat_completion import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionMessage,
+    Choice,
+    ChoiceDelta,
+    ChunkChoice,
+)
+from localassist.types.companion_params import ChatCompletionParams
+from localassist.types.tool import CalledFunction, RequiredFunctionCall
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from localassist.api.runtime import Runtime
+    from localassist.runs.chat import Event
+
+_MAX_STREAMS = 32
+
+
+class ChatStream(Channel[ChatCompletionChunk]):
+    """The chunks of one answer, as they come. Closing it ends the generation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped = threading.Event()
+
+    def cancel(self) -> None:
+        """Nobody reads any more."""
+        self.stopped.set()
+        self.close()
 
 
 def create_chat_completion(
     runtime: Runtime, **params: Unpack[ChatCompletionParams]
 ) -> ChatCompletion:
     """Answer a list of messages and keep nothing."""
-    runtime.check_model(params["model"])
-    check_response_format(params.get("response_format"))
-    wanted = answer_format(params.get("response_format"))
-    with runtime.engines.use(params["model"]) as engine:
-        grammar = wanted.enforced(engine) if wanted.schema is not None else None
-        generation = engine.submit(
-            GenerationRequest(
-                prompt_tokens=engine.encode_chat(_turns(params["messages"], wanted)),
-                constraint=None if grammar is None else engine.constrain(grammar),
-                sampling=_sampling(params, engine.sampling_defaults),
-                max_tokens=params.get("max_completion_tokens") or params.get("max_tokens"),
-                stop=_stop_texts(params.get("stop")),
-            )
-        )
-        text: list[str] = []
-        num_tokens = 0
-        reason: Literal["stop", "length"] = "stop"
-        for event in generation:
+    text: list[str] = []
+    calls: list[RequiredFunctionCall] | None = None
+    ended: Ended | None = None
+    for event in _events(runtime, params, threading.Event()):
+        if isinstance(event, Text):
             text.append(event.text)
-            num_tokens += event.num_tokens
-            if event.finish_reason is FinishReason.LENGTH:
-                reason = "length"
-    if grammar is not None and reason == "stop" and (wrong := wanted.wrong("".join(text))):
-        raise ModelError(
-            f"The model's answer does not fit the response format: {wrong}",
-            code="answer_invalid",
-            hint="Simplify the schema, or use a larger model.",
-        )
-    prompt_tokens = generation.num_prompt_tokens
+        elif isinstance(event, ToolCalls):
+            calls = _calls(runtime, event)
+        else:
+            ended = event
+    assert ended is not None, "an answer ends, or raises"
     return ChatCompletion(
-        id=runtime.new_id("chatcmpl").replace("_", "-"),
-        created=int(runtime.now()),
-        model=params["model"],
+        **_head(runtime, params),
         choices=[
-            Choice(finish_reason=reason, message=ChatCompletionMessage(content="".join(text)))
+            Choice(
+                finish_reason=ended.reason,
+                message=ChatCompletionMessage(
+                    content=None if calls else "".join(text), tool_calls=calls
+                ),
+            )
         ],
-        usage=Usage(
-            completion_tokens=num_tokens,
-            prompt_tokens=prompt_tokens,
-            total_tokens=prompt_tokens + num_tokens,
-            prompt_tokens_details=PromptTokensDetails(cached_tokens=generation.num_cached_tokens),
-        ),
+        usage=ended.usage,
     )
 
 
-def _turns(messages: Sequence[Mapping[str, Any]], wanted: AnswerFormat) -> list[ChatMessage]:
-    turns = [_turn(each) for each in messages]
-    if not wanted.told:
-        return turns
-    first = turns.pop(0).content if turns[0].role == "system" else None
-    return [ChatMessage("system", wanted.system_text(first) or ""), *turns]
+def stream_chat_completion(runtime: Runtime, **params: Unpack[ChatCompletionParams]) -> ChatStream:
+    """Answer a list of messages, piece by piece."""
+    _check(runtime, params)
+    stream = ChatStream()
+    worker = threading.Thread(
+        target=_write, args=(runtime, params, stream), name="chat-stream", daemon=True
+    )
+    with _streams_lock:
+        if len(_streams) >= _MAX_STREAMS:
+            raise BadRequestError(
+                f"There are {_MAX_STREAMS} streams already, which is the most.",
+                code="too_many_streams",
+            )
+        _streams.add(worker)
+    worker.start()
+    return stream
 
 
-def _turn(message: Mapping[str, Any]) -> ChatMessage:
-    role, content = message["role"], message["content"]
-    if not isinstance(content, str):
-        content = "\n".join(part["text"] for part in content if part["type"] == "text")
-    return ChatMessage("system" if role == "developer" else role, content)
+_streams: set[threading.Thread] = set()
+_streams_lock = threading.Lock()
 
 
-def _sampling(params: Mapping[str, Any], defaults: SamplingParams) -> SamplingParams:
-    wanted = {name: params[name] for name in _SAMPLED if params.get(name) is not None}
-    return replace(defaults, **wanted)
+def _write(runtime: Runtime, params: Mapping[str, Any], stream: ChatStream) -> None:
+    head = _head(runtime, params)
+    try:
+        for chunk in _chunks(runtime, params, head, stream.stopped):
+            stream.put(chunk)
+        stream.close()
+    except (Interrupted, ClosedError):
+        stream.close()
+    except LocalAssistError as error:
+        stream.close(error)
+    except Exception as error:  # noqa: BLE001 - whoever reads is told
+        stream.close(error)
+    finally:
+        with _streams_lock:
+            _streams.discard(threading.current_thread())
 
 
-def _stop_texts(stop: str | list[str] | None) -> tuple[str, ...]:
-    if stop is None:
-        return ()
-    return (stop,) if isinstance(stop, str) else tuple(stop)
+def _chunks(
+    runtime: Runtime, params: Mapping[str, Any], head: dict[str, Any], stopped: threading.Event
+) -> Iterator[ChatCompletionChunk]:
+    def chunk(delta: ChoiceDelta, **more: Any) -> ChatCompletionChunk:
+        return ChatCompletionChunk(**head, choices=[ChunkChoice(delta=delta, **more)])
+
+    yield chunk(ChoiceDelta(role="assistant", content=""))
+    for event in _events(runtime, params, stopped):
+        if isinstance(event, Text):
+            yield chunk(ChoiceDelta(content=event.text))
+        elif isinstance(event, ToolCalls):
+            for index, call in enumerate(_calls(runtime, event)):
+                function = {"name": call.function.name, "arguments": ""}
+                begun = {"index": index, "id": call.id, "type": "function", "function": function}
+                yield chunk(ChoiceDelta(tool_calls=[begun]))
+                grown = {"index": index, "function": {"arguments": call.function.arguments}}
+                yield chunk(ChoiceDelta(tool_calls=[grown]))
+        else:
+            yield chunk(ChoiceDelta(), finish_reason=event.reason)
+            if (params.get("stream_options") or {}).get("include_usage"):
+                yield ChatCompletionChunk(**head, choices=[], usage=event.usage)
+
+
+def _events(
+    runtime: Runtime, params: Mapping[str, Any], stopped: threading.Event
+) -> Iterator[Event]:
+    tools = _check(runtime, params)
+    with runtime.engines.use(params["model"]) as engine:
+        answering = Answering(engine, params, tools, now=int(runtime.now()), stopped=stopped)
+        yield from answering.events()
+
+
+def _check(runtime: Runtime, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tools, as they are stored elsewhere; refuses what cannot be done."""
+    runtime.check_model(params["model"])
+    tools = stored_tools(params.get("tools"))
+    check_tool_choice(params.get("tool_choice"), tools)
+    check_response_format(params.get("response_format"))
+    return tools
+
+
+def _head(runtime: Runtime, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": runtime.new_id("chatcmpl").replace("_", "-"),
+        "created": int(runtime.now()),
+        "model": params["model"],
+    }
+
+
+def _calls(runtime: Runtime, event: ToolCalls) -> list[RequiredFunctionCall]:
+    return [
+        RequiredFunctionCall(
+            id=runtime.new_id("call"),
+            function=CalledFunction(name=call.name, arguments=call.arguments),
+        )
+        for call in event.calls
+    ]

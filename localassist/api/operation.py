@@ -32,12 +32,14 @@ class Operation:
         method: the HTTP method.
         path: the route, with the ids' names in braces.
         handler: `(runtime, id, ..., **params) -> object`.
+        streams: it answers with events, to whoever asks for `stream`.
     """
 
     name: str
     method: str
     path: str
     handler: Callable[..., Any]
+    streams: bool = False
 
     @cached_property
     def path_params(self) -> tuple[str, ...]:

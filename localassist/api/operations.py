@@ -6,6 +6,7 @@ from localassist.api import (
     assistants,
     attached_files,
     chat,
+    embeddings,
     file_batches,
     files,
     messages,
@@ -64,7 +65,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("beta.threads.delete", "DELETE", _THREAD, threads.delete_thread),
     Operation("beta.threads.create_and_run", "POST", "/threads/runs", runs.create_thread_and_run),
     Operation(
-        "beta.threads.create_and_run_stream", "POST", "/threads/runs", runs.stream_thread_and_run
+        "beta.threads.create_and_run_stream", "POST", "/threads/runs", runs.stream_thread_and_run,
+        streams=True,
     ),
     Operation("beta.threads.messages.create", "POST", _MESSAGES, messages.create_message),
     Operation("beta.threads.messages.list", "GET", _MESSAGES, messages.list_messages),
@@ -72,7 +74,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("beta.threads.messages.update", "POST", _MESSAGE, messages.update_message),
     Operation("beta.threads.messages.delete", "DELETE", _MESSAGE, messages.delete_message),
     Operation("beta.threads.runs.create", "POST", _THREAD + "/runs", runs.create_run),
-    Operation("beta.threads.runs.stream", "POST", _THREAD + "/runs", runs.stream_run),
+    Operation(
+        "beta.threads.runs.stream", "POST", _THREAD + "/runs", runs.stream_run, streams=True
+    ),
     Operation("beta.threads.runs.list", "GET", _THREAD + "/runs", runs.list_runs),
     Operation("beta.threads.runs.retrieve", "GET", _RUN, runs.retrieve_run),
     Operation("beta.threads.runs.update", "POST", _RUN, runs.update_run),
@@ -83,7 +87,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "beta.threads.runs.submit_tool_outputs_stream", "POST", _RUN + "/submit_tool_outputs",
-        runs.stream_tool_outputs,
+        runs.stream_tool_outputs, streams=True,
     ),
     Operation("beta.threads.runs.steps.list", "GET", _RUN + "/steps", run_steps.list_run_steps),
     Operation(
@@ -145,6 +149,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("models.list", "GET", "/models", models.list_models),
     Operation("models.retrieve", "GET", "/models/{model}", models.retrieve_model),
     Operation("chat.completions.create", "POST", "/chat/completions", chat.create_chat_completion),
+    Operation(
+        "chat.completions.create_stream", "POST", "/chat/completions",
+        chat.stream_chat_completion, streams=True,
+    ),
+    Operation("embeddings.create", "POST", "/embeddings", embeddings.create_embeddings),
 )  # fmt: skip
 
 BY_HANDLER = {operation.handler: operation for operation in OPERATIONS}

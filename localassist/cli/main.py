@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 from typing_extensions import override
 
-from localassist.cli import demo, doctor, models
+from localassist.cli import demo, doctor, models, serve
 from localassist.errors import LocalAssistError
 
 
@@ -37,3 +37,4 @@ app = typer.Typer(
 app.add_typer(models.app, name="models")
 app.command()(demo.demo)
 app.command()(doctor.doctor)
+app.command()(serve.serve)

@@ -9,6 +9,7 @@ from localassist.api import (
     assistants,
     attached_files,
     chat,
+    embeddings,
     messages,
     models,
     run_steps,
@@ -18,6 +19,7 @@ from localassist.api import (
 from localassist.client.async_file_resources import AsyncVectorStores
 from localassist.client.bind import (
     AsyncResource,
+    async_chunked_method,
     async_list_method,
     async_method,
     async_stream_method,
@@ -197,7 +199,7 @@ class AsyncBeta(AsyncResource):
 class AsyncCompletions(AsyncResource):
     """`client.chat.completions`."""
 
-    create = async_method(chat.create_chat_completion)
+    create = async_chunked_method(chat.create_chat_completion, chat.stream_chat_completion)
 
 
 class AsyncChat(AsyncResource):
@@ -207,6 +209,12 @@ class AsyncChat(AsyncResource):
     def completions(self) -> AsyncCompletions:
         """Chat completions."""
         return AsyncCompletions(self._runtime, self._pool)
+
+
+class AsyncEmbeddings(AsyncResource):
+    """`client.embeddings`."""
+
+    create = async_method(embeddings.create_embeddings)
 
 
 class AsyncModels(AsyncResource):

@@ -11,6 +11,7 @@ from typing_extensions import ParamSpec
 
 from localassist.api.operation import OPTIONS, Operation
 from localassist.api.operations import BY_HANDLER
+from localassist.client.chunks import AsyncChunkStream, ChunkStream
 from localassist.client.pagination import AsyncCursorPage, AsyncPaginator, CursorPage
 from localassist.client.streaming import AsyncRunStream, RunStream
 from localassist.errors import ClosedError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Executor
 
+    from localassist.api.chat import ChatStream
     from localassist.api.runtime import Runtime
     from localassist.runs.bus import Subscription
 
@@ -161,6 +163,40 @@ def async_streamable_method(
         return await plain(self, *args, **kwargs)
 
     return _described(call, BY_HANDLER[handler])
+
+
+def chunked_method(
+    handler: Callable[Concatenate[Runtime, P], R],
+    stream_handler: Callable[Concatenate[Runtime, P], ChatStream],
+) -> Callable[Concatenate[Resource, P], R]:
+    """As `method`; with `stream=True` it returns the answer's chunks."""
+    plain, streamed = BY_HANDLER[handler], BY_HANDLER[stream_handler]
+
+    @functools.wraps(handler)
+    def call(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs.get("stream") is True:
+            return ChunkStream(streamed.call(self._runtime, *args, **kwargs))  # type: ignore[return-value]  # as in the openai SDK
+        return _call(plain, self._runtime, args, kwargs)  # type: ignore[no-any-return]  # the handler's type
+
+    return _described(call, plain)
+
+
+def async_chunked_method(
+    handler: Callable[Concatenate[Runtime, P], R],
+    stream_handler: Callable[Concatenate[Runtime, P], ChatStream],
+) -> Callable[Concatenate[AsyncResource, P], Coroutine[Any, Any, R]]:
+    """As `chunked_method`, for coroutines."""
+    plain, streamed = BY_HANDLER[handler], BY_HANDLER[stream_handler]
+
+    @functools.wraps(handler)
+    async def call(self: AsyncResource, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        runtime = self._runtime
+        if kwargs.get("stream") is True:
+            stream = await _in_pool(self, lambda: streamed.call(runtime, *args, **kwargs))
+            return AsyncChunkStream(stream)  # type: ignore[return-value]  # as in the openai SDK
+        return await _in_pool(self, lambda: _call(plain, runtime, args, kwargs))
+
+    return _described(call, plain)
 
 
 def _call(operation: Operation, runtime: Runtime, args: Any, kwargs: Any) -> Any:

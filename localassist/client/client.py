@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from localassist.api import runtime as runtimes
 from localassist.api.runtime import Runtime
 from localassist.client.async_file_resources import AsyncFiles, AsyncVectorStores
-from localassist.client.async_resources import AsyncBeta, AsyncChat, AsyncModels
+from localassist.client.async_resources import AsyncBeta, AsyncChat, AsyncEmbeddings, AsyncModels
 from localassist.client.file_resources import Files, VectorStores
-from localassist.client.resources import Beta, Chat, Models
+from localassist.client.resources import Beta, Chat, Embeddings, Models
 from localassist.settings import Settings
 
 if TYPE_CHECKING:
@@ -119,6 +119,11 @@ class Client(_Face):
         return VectorStores(self._runtime)
 
     @cached_property
+    def embeddings(self) -> Embeddings:
+        """Embeddings."""
+        return Embeddings(self._runtime)
+
+    @cached_property
     def models(self) -> Models:
         """Models."""
         return Models(self._runtime)
@@ -165,6 +170,11 @@ class AsyncClient(_Face):
     def vector_stores(self) -> AsyncVectorStores:
         """Vector stores."""
         return AsyncVectorStores(self._runtime, self._pool)
+
+    @cached_property
+    def embeddings(self) -> AsyncEmbeddings:
+        """Embeddings."""
+        return AsyncEmbeddings(self._runtime, self._pool)
 
     @cached_property
     def models(self) -> AsyncModels:

@@ -9,6 +9,7 @@ from localassist.api import (
     assistants,
     attached_files,
     chat,
+    embeddings,
     messages,
     models,
     run_steps,
@@ -17,6 +18,7 @@ from localassist.api import (
 )
 from localassist.client.bind import (
     Resource,
+    chunked_method,
     in_version,
     list_method,
     method,
@@ -194,7 +196,7 @@ class Beta(Resource):
 class Completions(Resource):
     """`client.chat.completions`."""
 
-    create = method(chat.create_chat_completion)
+    create = chunked_method(chat.create_chat_completion, chat.stream_chat_completion)
 
 
 class Chat(Resource):
@@ -204,6 +206,12 @@ class Chat(Resource):
     def completions(self) -> Completions:
         """Chat completions."""
         return Completions(self._runtime)
+
+
+class Embeddings(Resource):
+    """`client.embeddings`."""
+
+    create = method(embeddings.create_embeddings)
 
 
 class Models(Resource):

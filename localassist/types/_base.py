@@ -24,13 +24,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CONTEXT_KEY = "api_version"
 ALL_FIELDS = "all"
+# The first generation as its last SDKs had it; on the wire only.
+LATE_V1 = "v1-late"
 
 
 @dataclass(frozen=True)
 class In:
-    """Marks a field that only one API version prints; as an attribute it is always there."""
+    """Marks a field that only one API version prints; as an attribute it is always there.
+
+    Attributes:
+        version: which.
+        late: the last SDKs of the first generation know it too.
+    """
 
     version: ApiVersion
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,13 +113,17 @@ def printed_version(model: Model, info: SerializationInfo) -> str:
 
 
 @cache
-def _hidden_fields(model: type[Model], version: ApiVersion) -> frozenset[str]:
+def _hidden_fields(model: type[Model], version: str) -> frozenset[str]:
     return frozenset(
         name
         for name, info in model.model_fields.items()
         for mark in info.metadata
-        if isinstance(mark, Stored) or (isinstance(mark, In) and mark.version != version)
+        if isinstance(mark, Stored) or (isinstance(mark, In) and not _prints(mark, version))
     )
+
+
+def _prints(mark: In, shape: str) -> bool:
+    return shape.startswith(mark.version) or (mark.late and shape == LATE_V1)
 
 
 @cache

@@ -108,17 +108,17 @@ class Message(Model):
     id: str
     assistant_id: str | None = None
     attachments: Annotated[list[Any], In("v2")] = []
-    completed_at: Annotated[int | None, In("v2")] = None
+    completed_at: Annotated[int | None, In("v2", late=True)] = None
     content: list[MessageContent]
     created_at: int
     file_ids: Annotated[list[str], In("v1")] = []
-    incomplete_at: Annotated[int | None, In("v2")] = None
-    incomplete_details: Annotated[IncompleteDetails | None, In("v2")] = None
+    incomplete_at: Annotated[int | None, In("v2", late=True)] = None
+    incomplete_details: Annotated[IncompleteDetails | None, In("v2", late=True)] = None
     metadata: dict[str, str] = {}
     object: Literal["thread.message"] = "thread.message"
     role: Role
     run_id: str | None = None
-    status: Annotated[MessageStatus, In("v2")] = "completed"
+    status: Annotated[MessageStatus, In("v2", late=True)] = "completed"
     thread_id: str
 
     @model_validator(mode="after")

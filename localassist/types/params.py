@@ -36,10 +36,8 @@ from localassist.types.values import (
     Listed,
     Metadata,
     Order,
-    Penalty,
     ReasoningEffort,
     RunId,
-    Seed,
     Str,
     Temperature,
     TokenLimit,
@@ -391,36 +389,3 @@ class FileListParams(RequestOptions, total=False):
     limit: Annotated[int, Interval(ge=1, le=10_000)] | None
     order: Order | None
     after: Str | None
-
-
-_StopText = Annotated[Str, Len(1, 1000)]
-StopTexts = Annotated[
-    Annotated[_StopText, Tag("<str>")]
-    | Annotated[list[_StopText], Listed, Len(0, 4), Tag("<list>")],
-    _tag("<str>", "<list>"),
-]
-
-
-@with_config(STRICT)
-class ChatMessageParam(TypedDict):
-    """One message of a chat completion."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Content
-
-
-@with_config(STRICT)
-class ChatCompletionParams(RequestOptions, total=False):
-    """Parameters of `chat.completions.create`, in its simplest form."""
-
-    messages: Required[Annotated[list[ChatMessageParam], Listed, Len(1, 10_000)]]
-    model: Required[Annotated[Str, Len(1, 4096)]]
-    temperature: Temperature | None
-    top_p: TopP | None
-    max_tokens: Annotated[int, Interval(ge=1)] | None
-    max_completion_tokens: Annotated[int, Interval(ge=1)] | None
-    stop: StopTexts | None
-    seed: Seed | None
-    response_format: ResponseFormat | None
-    presence_penalty: Penalty | None
-    frequency_penalty: Penalty | None

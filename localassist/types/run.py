@@ -74,25 +74,27 @@ class Run(Model):
     expires_at: int | None = None
     failed_at: int | None = None
     file_ids: Annotated[list[str], In("v1")] = []
-    incomplete_details: Annotated[RunIncompleteDetails | None, In("v2")] = None
+    incomplete_details: Annotated[RunIncompleteDetails | None, In("v2", late=True)] = None
     instructions: str | None = None
     last_error: LastError | None = None
-    max_completion_tokens: Annotated[int | None, In("v2")] = None
-    max_prompt_tokens: Annotated[int | None, In("v2")] = None
+    max_completion_tokens: Annotated[int | None, In("v2", late=True)] = None
+    max_prompt_tokens: Annotated[int | None, In("v2", late=True)] = None
     metadata: dict[str, str] = {}
     model: str
     object: Literal["thread.run"] = "thread.run"
     parallel_tool_calls: Annotated[bool, In("v2")] = True
     required_action: RequiredAction | None = None
-    response_format: Annotated[str | dict[str, Any] | None, In("v2")] = "auto"
+    response_format: Annotated[str | dict[str, Any] | None, In("v2", late=True)] = "auto"
     started_at: int | None = None
     status: RunStatus
     thread_id: str
-    tool_choice: Annotated[str | dict[str, Any] | None, In("v2")] = "auto"
+    tool_choice: Annotated[str | dict[str, Any] | None, In("v2", late=True)] = "auto"
     tools: list[StoredTool] = []
-    truncation_strategy: Annotated[TruncationStrategy | None, In("v2")] = TruncationStrategy()
-    usage: Annotated[Usage | None, In("v2")] = None
-    temperature: Annotated[float | None, In("v2")] = 1.0
+    truncation_strategy: Annotated[TruncationStrategy | None, In("v2", late=True)] = (
+        TruncationStrategy()
+    )
+    usage: Annotated[Usage | None, In("v2", late=True)] = None
+    temperature: Annotated[float | None, In("v2", late=True)] = 1.0
     top_p: Annotated[float | None, In("v2")] = 1.0
     reasoning_effort: Annotated[str | None, In("v2")] = None
     truncation: Annotated[Truncation | None, WhenSet()] = None

@@ -56,7 +56,7 @@ class RunStep(Model):
     step_details: StepDetails
     thread_id: str
     type: Literal["message_creation", "tool_calls"]
-    usage: Annotated[Usage | None, In("v2")] = None
+    usage: Annotated[Usage | None, In("v2", late=True)] = None
 
 
 class RunStepDelta(Model):

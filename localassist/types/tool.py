@@ -133,7 +133,7 @@ class FileSearchToolCall(Model):
     def _print_call(
         self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
     ) -> dict[str, Any]:
-        if printed_version(self, info) == "v1":
+        if printed_version(self, info).startswith("v1"):
             return {"id": self.id, "retrieval": {}, "type": "retrieval"}
         return dict(handler(self))
 
@@ -145,7 +145,8 @@ ToolCall = Annotated[
 
 def _print_tool(tool: Any, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
     version = (info.context or {}).get(CONTEXT_KEY)
-    if version == "v1" and isinstance(tool, Mapping) and tool.get("type") == "file_search":
+    first = isinstance(version, str) and version.startswith("v1")
+    if first and isinstance(tool, Mapping) and tool.get("type") == "file_search":
         return {"type": "retrieval"}
     return handler(tool)
 

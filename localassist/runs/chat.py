@@ -1,0 +1,256 @@
+"""Answering: one answer to a list of messages, with the machinery that runs use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from localassist.engine.chat_template import ChatMessage
+from localassist.engine.request import FinishReason, GenerationRequest
+from localassist.errors import BadRequestError, ModelError
+from localassist.runs.answer_format import answer_format
+from localassist.runs.function_calls import FunctionCaller
+from localassist.runs.model_calls import ModelCalls, total
+from localassist.runs.rounds import Rounds
+from localassist.types.run import Run, Usage
+from localassist.types.run_step import RunStep, ToolCallsStepDetails
+from localassist.types.tool import FunctionToolCall, StepFunction
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from localassist.engine.request import Engine, SamplingParams
+    from localassist.engine.tool_dialect import Call
+
+_SAMPLED = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
+_NOBODY = "none"  # the id of what is not stored
+
+
+@dataclass(frozen=True)
+class Text:
+    """More words."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ToolCalls:
+    """Functions that the caller is to call."""
+
+    calls: Sequence[Call]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The answer is complete."""
+
+    reason: Literal["stop", "length", "tool_calls"]
+    usage: Usage
+
+
+Event = Text | ToolCalls | Ended
+
+
+class Answering:
+    """Writes one answer. Used by one OS thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        params: Mapping[str, Any],
+        tools: list[dict[str, Any]],
+        *,
+        now: int,
+        stopped: threading.Event,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            engine: the loaded model.
+            params: of a chat completion.
+            tools: its functions, checked.
+            now: seconds since the epoch.
+            stopped: set when nobody wants the answer any more.
+
+        Raises:
+            BadRequestError: the messages do not follow on one another.
+        """
+        self._engine = engine
+        self._params = params
+        self._model = ModelCalls(engine, is_over=stopped.is_set)
+        self._talk = _Talk(params["messages"])
+        run = _as_run(params, tools, now)
+        self._rounds = Rounds(self._talk.steps(now))
+        self._caller = FunctionCaller(run, self._rounds, engine.tools)
+
+    def events(self) -> Iterator[Event]:
+        """The answer.
+
+        Raises:
+            Interrupted: nobody wants it any more.
+            ModelError: it does not fit the response format.
+        """
+        caller = self._caller
+        if caller.functions:
+            prompt = self._prompt(caller.system_text(self._talk.system), may_call=True)
+            if caller.wants_call(self._model, prompt):
+                calls = caller.write(self._model, prompt, self._extended)
+                if calls:
+                    yield ToolCalls(calls)
+                    yield self._ended("tool_calls")
+                    return
+        yield from self._words()
+
+    def _words(self) -> Iterator[Event]:
+        caller, wanted = self._caller, answer_format(self._params.get("response_format"))
+        hidden = self._rounds.answered or not caller.functions
+        system = self._talk.system if hidden else caller.system_text(self._talk.system)
+        prompt = self._prompt(wanted.system_text(system), may_call=False)
+        grammar = wanted.enforced(self._engine) if wanted.schema is not None else None
+        text, reason = "", FinishReason.STOP
+        for event in self._model.generate(
+            GenerationRequest(
+                prompt_tokens=prompt,
+                constraint=None if grammar is None else self._engine.constrain(grammar),
+                sampling=_sampling(self._params, self._engine.sampling_defaults),
+                max_tokens=self._params.get("max_completion_tokens")
+                or self._params.get("max_tokens"),
+                stop=_stop_texts(self._params.get("stop")),
+                banned_first=() if grammar is not None else caller.banned_first(self._model),
+            )
+        ):
+            text += event.text
+            if event.text:
+                yield Text(event.text)
+            reason = event.finish_reason or reason
+        cut = reason is FinishReason.LENGTH
+        if grammar is not None and not cut and (wrong := wanted.wrong(text)):
+            raise ModelError(
+                f"The model's answer does not fit the response format: {wrong}",
+                code="answer_invalid",
+                hint="Simplify the schema, or use a larger model.",
+            )
+        yield self._ended("length" if cut else "stop")
+
+    def _prompt(self, system: str | None, *, may_call: bool) -> list[int]:
+        first = [ChatMessage("system", system)] if system else []
+        turns = self._rounds.turns(may_call=may_call)
+        return self._engine.encode_chat([*first, *self._talk.turns, *turns])
+
+    def _extended(self, more: Sequence[ChatMessage]) -> list[int]:
+        system = self._caller.system_text(self._talk.system)
+        first = [ChatMessage("system", system)] if system else []
+        turns = self._rounds.turns(may_call=True)
+        return self._engine.encode_chat([*first, *self._talk.turns, *turns, *more])
+
+    def _ended(self, reason: Literal["stop", "length", "tool_calls"]) -> Ended:
+        usage = total(self._model.usages)
+        assert usage is not None, "the model was called"
+        return Ended(reason, usage)
+
+
+class _Talk:
+    """A list of messages, divided: the system's, what was said, and the calls since then."""
+
+    def __init__(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        self.system: str | None = None
+        self.turns: list[ChatMessage] = []
+        self._calls: list[FunctionToolCall] = []
+        for index, message in enumerate(messages):
+            self._add(message, f"messages[{index}]")
+        if open_calls := [call.id for call in self._calls if call.function.output is None]:
+            raise BadRequestError(
+                "An assistant message with 'tool_calls' must be followed by tool messages "
+                "responding to each 'tool_call_id'. The following tool_call_ids did not have "
+                f"response messages: {', '.join(open_calls)}",
+                param="messages",
+            )
+
+    def _add(self, message: Mapping[str, Any], path: str) -> None:
+        role, text = message["role"], _text(message.get("content"))
+        if role == "tool":
+            self._answer(message.get("tool_call_id"), text, path)
+        elif role in ("system", "developer"):
+            self.system = text if self.system is None else f"{self.system}\n\n{text}"
+        elif role == "user":
+            # The calls before a new question have led to an answer, which stands there in words.
+            self._calls = []
+            self.turns.append(ChatMessage("user", text))
+        else:
+            calls = message.get("tool_calls") or ()
+            self._calls += [
+                FunctionToolCall(
+                    id=call["id"],
+                    function=StepFunction(
+                        name=call["function"]["name"], arguments=call["function"]["arguments"]
+                    ),
+                )
+                for call in calls
+            ]
+            if text and not calls:
+                self.turns.append(ChatMessage("assistant", text))
+
+    def _answer(self, call_id: str | None, text: str, path: str) -> None:
+        for call in self._calls:
+            if call.id == call_id:
+                call.function.output = text
+                return
+        raise BadRequestError(
+            f"Invalid '{path}.tool_call_id': no message before it has a call '{call_id}'.",
+            code="invalid_value",
+            param=f"{path}.tool_call_id",
+        )
+
+    def steps(self, now: int) -> list[RunStep]:
+        """The calls since the last question, as a run's step has them."""
+        if not self._calls:
+            return []
+        return [
+            RunStep(
+                id=_NOBODY,
+                assistant_id=_NOBODY,
+                created_at=now,
+                run_id=_NOBODY,
+                status="completed",
+                step_details=ToolCallsStepDetails(tool_calls=list(self._calls)),
+                thread_id=_NOBODY,
+                type="tool_calls",
+            )
+        ]
+
+
+def _as_run(params: Mapping[str, Any], tools: list[dict[str, Any]], now: int) -> Run:
+    """A run of the same settings, which is never stored."""
+    given = {
+        name: params[name]
+        for name in ("tool_choice", "parallel_tool_calls", "temperature", "top_p")
+        if params.get(name) is not None
+    }
+    return Run(
+        id=_NOBODY,
+        assistant_id=_NOBODY,
+        created_at=now,
+        model=params["model"],
+        status="in_progress",
+        thread_id=_NOBODY,
+        tools=tools,
+        **given,
+    )
+
+
+def _text(content: str | Sequence[Mapping[str, Any]] | None) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "\n".join(part["text"] for part in content if part["type"] == "text")
+
+
+def _sampling(params: Mapping[str, Any], defaults: SamplingParams) -> SamplingParams:
+    wanted = {name: params[name] for name in _SAMPLED if params.get(name) is not None}
+    return replace(defaults, **wanted)
+
+
+def _stop_texts(stop: str | list[str] | None) -> tuple[str, ...]:
+    if stop is None:
+        return ()
+    return (stop,) if isinstance(stop, str) else tuple(stop)

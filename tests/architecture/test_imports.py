@@ -13,7 +13,10 @@ import pytest
 import localassist
 
 PACKAGE = Path(localassist.__file__).parent
-HEAVY = {"llama_cpp", "numpy", "faiss", "zmq", "torch", "sentence_transformers", "jinja2"}
+HEAVY = {
+    "llama_cpp", "numpy", "faiss", "zmq", "torch", "sentence_transformers", "jinja2", "onnxruntime",
+    "tokenizers", "pypdf", "openai", "httpx2", "starlette",
+}  # fmt: skip
 HOMES = {
     "llama_cpp": {"engine/llama_backend.py"},
     "sqlite3": {f"store/{path.name}" for path in (PACKAGE / "store").glob("*.py")},
@@ -21,7 +24,17 @@ HOMES = {
     "jupyter_client": {f"interpreter/{name}.py" for name in ("session", "provisioner", "targets")},
     "zmq": {"interpreter/session.py", "interpreter/kernel_main.py"},
     "httpx": set(),
-    "openai": set(),
+    "httpx2": set(),
+    "openai": {"http/transport.py"},
+    "starlette": {"http/app.py"},
+    "uvicorn": {"cli/serve.py"},
+    "python_multipart": {"http/body.py"},
+    "faiss": {"retrieval/index.py"},
+    "torch": {"retrieval/optimize.py"},
+    "sentence_transformers": {"retrieval/embed.py"},
+    "onnxruntime": {"retrieval/embed.py", "retrieval/optimize.py"},
+    "pypdf": {"retrieval/extract/pdf.py"},
+    "pypdfium2": {"retrieval/extract/pdf.py"},
 }
 
 

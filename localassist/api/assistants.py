@@ -100,7 +100,7 @@ def delete_assistant(
     with runtime.store.write() as tx:
         if not assistants.TABLE.delete(tx, assistant_id):
             raise not_found(assistant_id)
-        drop_owned(tx, assistant_id)
+        drop_owned(runtime, tx, assistant_id)
     return Deleted(id=assistant_id, object="assistant.deleted")
 
 

@@ -158,6 +158,8 @@ def _no_file(file_id: str) -> NotFoundError:
 
 def _file_name(name: str) -> str:
     """A name without folders, of a length that file systems take."""
+    # Names of Linux are bytes; what of them is no text is shown as missing.
+    name = name.encode("utf-8", "replace").decode().replace("\0", "")
     name = PurePath(name.replace("\\", "/")).name or _NO_NAME
     if len(name) <= _MAX_NAME_CHARS:
         return name

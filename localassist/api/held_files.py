@@ -23,6 +23,7 @@ def attach(
     chunking: dict[str, Any] | None = None,
     attributes: Any = None,
     batch_id: str | None = None,
+    for_owner: bool = False,
 ) -> None:
     """Put a file that exists into a vector store; again, what failed is tried once more."""
     stored = files.find(runtime, file_id)
@@ -42,6 +43,7 @@ def attach(
             attributes=attributes or {},
             chunking_strategy=chunking or AUTO_CHUNKS,
             batch_id=batch_id,
+            for_owner=for_owner,
         ),
     )
     vector_stores.changed(tx, vector_store_id)

@@ -60,7 +60,7 @@ def delete_thread(runtime: Runtime, thread_id: ThreadId, **params: Unpack[NoPara
             end_run_in(runtime.services, tx, active.id, Ending("cancelled"))
         if not threads.TABLE.delete(tx, thread_id):
             raise not_found(thread_id)
-        drop_owned(tx, thread_id)
+        drop_owned(runtime, tx, thread_id)
     if active is not None:
         runtime.executor.cancel(active.id)
     if runtime.interpreter is not None:

@@ -173,23 +173,25 @@ def hold(
         if owner.startswith("thread_"):
             _expiring(own)
         store_rows.TABLE.insert(tx, own)
-    held = {each.id for each in vector_store_files.of_store(tx, own.id)}
+    held = {each.id: each for each in vector_store_files.of_store(tx, own.id)}
     for file_id in file_ids:
         if file_id not in held and files.exists(runtime, file_id):
-            held_files.attach(runtime, tx, own.id, file_id)
-    for file_id in held - set(file_ids):
-        held_files.detach(tx, own.id, file_id)
-    ids = searched_stores(stored)
+            held_files.attach(runtime, tx, own.id, file_id, for_owner=True)
+    for file_id, row in held.items():
+        if row.for_owner and file_id not in file_ids:
+            held_files.detach(tx, own.id, file_id)
+    ids = [each for each in searched_stores(stored) if store_rows.TABLE.get(tx, each) is not None]
     if own.id not in ids:
         stored["file_search"] = {"vector_store_ids": [*ids, own.id]}
     return stored
 
 
-def drop_owned(tx: Transaction, owner: str) -> None:
+def drop_owned(runtime: Runtime, tx: Transaction, owner: str) -> None:
     """Delete the store that was made for an assistant or a thread."""
     own = store_rows.owned(tx, owner)
     if own is not None:
         store_rows.TABLE.delete(tx, own.id)
+        tx.after_commit(lambda: runtime.retrieval.indexes.forget(own.id))
 
 
 def hold_attachments(

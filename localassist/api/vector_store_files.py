@@ -62,6 +62,7 @@ def update_vector_store_file(
     **params: Unpack[VectorStoreFileUpdateParams],
 ) -> VectorStoreFile:
     """Replace the attributes."""
+    vector_stores.find(runtime, vector_store_id)
     attributes = json.dumps(params.get("attributes") or {})
     with runtime.store.write() as tx:
         if not rows.set_attributes(tx, vector_store_id, file_id, attributes):

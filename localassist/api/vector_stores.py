@@ -93,20 +93,23 @@ def search_vector_store(
     runtime: Runtime, vector_store_id: VectorStoreId, **params: Unpack[VectorStoreSearchParams]
 ) -> SearchPage:
     """Search a vector store by meaning and by words."""
-    find(runtime, vector_store_id)
+    check_usable(runtime, [vector_store_id], param="vector_store_id")
     query = params["query"]
     queries = [query] if isinstance(query, str) else list(query)
     wanted = params.get("filters")
-    among = None
+    among = found_files = None
     if wanted is not None:
         passes = filters.compiled(wanted)
         rows = file_rows.in_stores(runtime.store.read(), json.dumps([vector_store_id]))
-        among = {row.document_id for row in rows if passes(row.attributes)}
+        passing = [row for row in rows if passes(row.attributes)]
+        among = {row.document_id for row in passing}
+        found_files = {row.id for row in passing}
     searcher = runtime.retrieval.searcher
     passages = searcher.passages(
         searcher.rank(queries, [vector_store_id], among=among),
         [vector_store_id],
         limit=params.get("max_num_results") or _DEFAULT_RESULTS,
+        files=found_files,
     )
     threshold = (params.get("ranking_options") or {}).get("score_threshold") or 0.0
     _touch(runtime, vector_store_id)

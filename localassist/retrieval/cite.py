@@ -6,6 +6,7 @@ if all its numbers and names occur in the passage. What is not proven that way i
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ MIN_COVER = 0.35
 SURE_COSINE = 0.75
 SURE_COVER = 0.75
 LOW_COSINE = 0.35
+# Numbers in common leave less to be shown.
+TELLING_SUM = 0.65
 _MIN_WORDS = 4
 _MAX_EVIDENCE_CHARS = 400
 _MIN_EVIDENCE_WORDS = 3
@@ -33,6 +36,26 @@ _WORD = re.compile(r"[^\W_]+(?:['\u2019.\-][^\W_]+)*")
 _NUMBER = re.compile(r"\d[\d,.]*\d|\d")
 _LIST_MARK = re.compile(r"^\s*(?:[-*\u2022>#]+|\d+[.)]|\*\*)\s*")
 _MARKDOWN = re.compile(r"[*_`#]+")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
+_POSSESSIVE = re.compile(r"['\u2019]s?\Z")
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_TELLING_DIGITS = 4
+_NEGATION_WORDS = (
+    "not no never none neither nor cannot can't don't doesn't didn't isn't aren't wasn't weren't "
+    "won't without"
+)
+_NEGATIONS = frozenset(_NEGATION_WORDS.split())
+_OPPOSITES = tuple(
+    (frozenset(one.split()), frozenset(other.split()))
+    for one, other in (
+        ("increase increased increases increasing rose grew growth gained higher up",
+         "decrease decreased decreases decreasing fell declined decline dropped lower down"),
+        ("more above exceeds exceeded", "less fewer below"),
+        ("first earliest", "last latest"),
+        ("largest highest most maximum", "smallest lowest least minimum"),
+        ("before", "after"),
+    )
+)  # fmt: skip
 _SUFFIX = re.compile(r"(?:ies|ing|ed|es|s|ly)\Z")
 
 
@@ -67,35 +90,51 @@ class _Evidence:
     source: int
     text: str
     words: frozenset[str]
+    numbers: frozenset[str]
+    every_word: frozenset[str]
 
 
 class Citer:
     """Finds support in some passages. Used by one OS thread."""
 
     def __init__(
-        self, sources: Sequence[Source], encode: Callable[[Sequence[str]], Vectors]
+        self,
+        sources: Sequence[Source],
+        encode: Callable[[Sequence[str]], Vectors],
+        *,
+        question: str = "",
     ) -> None:
         """Cut the passages into evidence and embed that.
 
         Args:
             sources: where to look.
             encode: makes vectors of length 1.
+            question: what is answered. Its names are what the answer is about, and a passage that
+                says "we" or "the company" need not say them.
         """
         self._sources = sources
         self._encode = encode
         self._evidence = [
-            _Evidence(number, text, frozenset(_stems(text)))
+            _Evidence(
+                number,
+                text,
+                frozenset(_stems(text)),
+                frozenset(_numbers(text)),
+                frozenset(_WORD.findall(text.lower())),
+            )
             for number, source in enumerate(sources)
             for text in evidence(source.text)
         ]
         self._vectors = encode([each.text for each in self._evidence]) if self._evidence else None
         self._weights = _idf([each.words for each in self._evidence])
         self._known = [_known(source) for source in sources]
+        self._asked = frozenset(_parts(question))
 
     def cite(self, sentence: str) -> Citation | None:
         """The support of a sentence; None if there is no proof of any."""
         said = _plain(sentence)
-        stems = set(_stems(said))
+        stems, numbers = set(_stems(said)), _numbers(said)
+        words = frozenset(_WORD.findall(said.lower()))
         if self._vectors is None or len(_WORD.findall(said)) < _MIN_WORDS or said.endswith("?"):
             return None
         cosines: Any = self._vectors @ self._encode([said])[0]
@@ -107,9 +146,11 @@ class Citer:
                 continue
             cover = sum(self._weight(stem) for stem in stems & each.words) / total
             score = cosine + cover
-            if not _supports(cosine, cover) or (best is not None and score <= best.score):
+            if best is not None and score <= best.score:
                 continue
-            if self._contradicted(said, each.source):
+            if not _supports(cosine, cover, telling=_telling(numbers, each.numbers)):
+                continue
+            if self._contradicted(said, each.source) or _opposed(words, each.every_word):
                 continue
             best = Citation(each.source, each.text, score)
         return best
@@ -122,7 +163,7 @@ class Citer:
         known = self._known[source]
         if any(number not in known.numbers for number in _numbers(said)):
             return True
-        return any(name not in known.words for name in _names(said))
+        return any(name not in known.words | self._asked for name in _names(said))
 
 
 @dataclass(frozen=True)
@@ -133,9 +174,14 @@ class _Known:
 
 def evidence(text: str) -> list[str]:
     """Parts of a passage that can support a sentence, each a part of its text."""
-    found: list[str] = []
-    for span in sentences(text):
-        found += [text[part.start : part.stop] for part in _short(text, span)]
+    parts = [part for span in sentences(text) for part in _short(text, span)]
+    # A statement is often made by two sentences, or by a heading and what follows it.
+    pairs = [
+        Span(first.start, second.stop)
+        for first, second in itertools.pairwise(parts)
+        if second.stop - first.start <= _MAX_EVIDENCE_CHARS
+    ]
+    found = [text[span.start : span.stop] for span in (*parts, *pairs)]
     return [each for each in found if len(_WORD.findall(each)) >= _MIN_EVIDENCE_WORDS]
 
 
@@ -154,10 +200,30 @@ def _short(text: str, span: Span) -> Iterable[Span]:
     ]
 
 
-def _supports(cosine: float, cover: float) -> bool:
+def _supports(cosine: float, cover: float, *, telling: bool) -> bool:
     if cosine >= SURE_COSINE or (cover >= SURE_COVER and cosine >= LOW_COSINE):
         return True
+    if telling:
+        return cosine >= LOW_COSINE and cosine + cover >= TELLING_SUM
     return cosine >= MIN_COSINE and cover >= MIN_COVER
+
+
+def _opposed(said: frozenset[str], known: frozenset[str]) -> bool:
+    """Whether one of the two denies what the other says, as far as single words show it."""
+    if bool(said & _NEGATIONS) != bool(known & _NEGATIONS):
+        return True
+    for one, other in _OPPOSITES:
+        if said & one and not said & other and known & other and not known & one:
+            return True
+        if said & other and not said & one and known & one and not known & other:
+            return True
+    return False
+
+
+def _telling(said: set[str], known: frozenset[str]) -> bool:
+    """Whether numbers in common tell that the same is spoken of; years are in common by chance."""
+    common = (number.replace(".", "") for number in said & known if not _YEAR.fullmatch(number))
+    return sum(map(len, common)) >= _TELLING_DIGITS
 
 
 def _plain(sentence: str) -> str:
@@ -165,7 +231,8 @@ def _plain(sentence: str) -> str:
 
 
 def _stems(text: str) -> Iterable[str]:
-    for word in _WORD.findall(text.lower()):
+    for word in _WORD.findall(_THOUSANDS.sub("", text.lower())):
+        word = _POSSESSIVE.sub("", word)
         if word not in STOP_WORDS:
             yield _SUFFIX.sub("", word) if len(word) > 4 else word
 
@@ -189,7 +256,7 @@ def _names(said: str) -> set[str]:
     """Words written like names, other than the first one."""
     found = list(_WORD.finditer(said))
     return {
-        word[0].lower()
+        _POSSESSIVE.sub("", word[0].lower())
         for number, word in enumerate(found)
         if word[0][0].isupper()
         and (number or word[0].isupper())
@@ -200,6 +267,10 @@ def _names(said: str) -> set[str]:
 
 def _known(source: Source) -> _Known:
     text = f"{source.filename}\n{source.text}"
+    return _Known(frozenset(_numbers(text)), frozenset(_parts(text)))
+
+
+def _parts(text: str) -> set[str]:
+    """The words of a text, and the parts of those that are put together."""
     words = {word.lower() for word in _WORD.findall(text)}
-    parts = {part for word in words for part in re.split(r"['\u2019.\-]", word)}
-    return _Known(frozenset(_numbers(text)), frozenset(words | parts))
+    return words | {part for word in words for part in re.split(r"['\u2019.\-]", word)}

@@ -67,7 +67,7 @@ class VectorIndex:
         faiss = require("faiss", package="faiss-cpu")
         index = faiss.read_index(str(path))
         ids = faiss.vector_to_array(index.id_map)
-        return cls(faiss.downcast_index(index), set(ids.tolist()))
+        return cls(index, set(ids.tolist()))
 
     @property
     def ids(self) -> set[int]:

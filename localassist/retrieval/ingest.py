@@ -35,6 +35,9 @@ log = logging.getLogger("localassist.retrieval")
 # Written together: so many vectors take about half a second.
 PIECE_WINDOWS = 96
 _CLAIMED_AT_ONCE = 64
+_NO_TEXT = json.dumps(
+    {"code": "invalid_file", "message": "no_text: The file has no text that could be found."}
+)
 _IDLE_S = 5.0
 _RETRY_S = 1.0
 
@@ -175,6 +178,8 @@ class Ingester:
         for document in claimed:
             if self._closing.is_set():
                 break
+            if any(part.document.sha256 == document.sha256 for part in parts):
+                self._write(parts)  # then it is known, and need not be read again
             part = _Part(document)
             parts.append(part)
             try:
@@ -235,8 +240,7 @@ class Ingester:
 
     def _write(self, parts: list[_Part], *, keep: _Part | None = None) -> bool:
         """Embed and write what has been read; False if nobody wants the part to be kept."""
-        texts = [text for part in parts for text in part.texts]
-        vectors = _halved(self._embedder().encode(texts)) if texts else []
+        vectors = self._embedded(parts)
         kept, at = True, 0
         with self._store.write() as tx:
             documents.renew(tx, owner=self._owner, until=self._now() + self._lease_s)
@@ -256,6 +260,20 @@ class Ingester:
         self._tell()
         return kept
 
+    def _embedded(self, parts: list[_Part]) -> list[bytes]:
+        """Vectors of all texts of the parts; where that fails, so do the parts."""
+        texts = [text for part in parts for text in part.texts]
+        try:
+            return _halved(self._embedder().encode(texts)) if texts else []
+        except Exception as error:
+            log.exception("texts could not be embedded")
+            message = f"The text could not be embedded ({error!r})."
+            for part in parts:
+                part.ended = True
+                part.error = json.dumps({"code": "server_error", "message": message})
+                part.pages, part.windows, part.texts = [], [], []
+            return []
+
     def _write_part(self, tx: Any, part: _Part, vectors: list[bytes]) -> None:
         document_id = part.document.id
         if part.error is None or part.pages:
@@ -270,6 +288,10 @@ class Ingester:
                 ],
             )
         if part.ended:
+            if part.error is None and not documents.has_text(tx, document_id):
+                part.error = _NO_TEXT
+            if part.error is not None:
+                documents.clear(tx, document_id)
             documents.finish(tx, document_id, error=part.error)
             document = documents.get(tx, document_id)
             assert document is not None, "it is held"

@@ -194,6 +194,7 @@ class Searcher:
         *,
         limit: int,
         max_tokens: int | None = None,
+        files: Collection[str] | None = None,
     ) -> list[Passage]:
         """The text of the best windows; those that stand side by side on a page are one passage.
 
@@ -202,11 +203,12 @@ class Searcher:
             store_ids: where they were looked for.
             limit: at most so many passages.
             max_tokens: of all of them together, in tokens of the embedding model.
+            files: ids of the files that they may be of; None for all.
         """
         connection = self._store.read()
         scores = {each.window_id: each for each in ranked}
         rows = documents.read_windows(connection, json.dumps(list(scores)))
-        held = self._held(store_ids)
+        held = self._held(store_ids, files)
         # What was deleted since it was found is left out.
         ordered = [
             rows[each.window_id]
@@ -216,8 +218,17 @@ class Searcher:
         groups = _side_by_side(_within(ordered, max_tokens), limit)
         return [self._passage(held[group[0].document_id], group, scores) for group in groups]
 
-    def head(self, store_ids: Sequence[str], *, max_tokens: int) -> list[Passage]:
-        """The beginnings of the files, each file's as long as every file can have one."""
+    def head(
+        self, store_ids: Sequence[str], *, max_tokens: int, ranked: Sequence[Ranked] = ()
+    ) -> list[Passage]:
+        """The beginnings of the files, each file's as long as every file can have one.
+
+        Args:
+            store_ids: which files.
+            max_tokens: of all of them together, in tokens of the embedding model.
+            ranked: what was found, for the scores.
+        """
+        scores = {each.window_id: each for each in ranked}
         held = self._held(store_ids)
         room = max_tokens // max(1, len(held))
         groups: list[list[StoredWindow]] = []
@@ -227,7 +238,7 @@ class Searcher:
             for window in _within(windows, room):
                 pages.setdefault(window.page, []).append(window)
             groups += pages.values()
-        return [self._passage(held[group[0].document_id], group, {}) for group in groups]
+        return [self._passage(held[group[0].document_id], group, scores) for group in groups]
 
     def num_tokens(self, store_ids: Sequence[str]) -> int:
         """Tokens of all files together, in those of the embedding model."""
@@ -251,9 +262,13 @@ class Searcher:
             cosine=max((each.cosine for each in known), default=0.0),
         )
 
-    def _held(self, store_ids: Sequence[str]) -> Mapping[int, VectorStoreFile]:
+    def _held(
+        self, store_ids: Sequence[str], files: Collection[str] | None = None
+    ) -> Mapping[int, VectorStoreFile]:
         rows = vector_store_files.in_stores(self._store.read(), json.dumps(list(store_ids)))
-        return {each.document_id: each for each in reversed(rows)}
+        return {
+            each.document_id: each for each in reversed(rows) if files is None or each.id in files
+        }
 
     def _filename(self, document_id: int) -> str:
         document = documents.get(self._store.read(), document_id)

@@ -18,6 +18,7 @@ _END = re.compile(
     r"""|\n(?=[ \t]*(?:[-*\u2022\u25cf#>|]|\d+[.)]\s))"""
 )
 _STOPPED = re.compile(r"""([.!?\u3002\uff01\uff1f]+)["')\]*_\u201d\u2019]*\Z""")
+_LOOK_BACK_CHARS = 24
 _LAST_WORD = re.compile(r"[^\s(\[\"']+\Z")
 
 
@@ -33,7 +34,9 @@ def sentences(text: str) -> list[Span]:
     """The sentences of a text, without the white space around them; none is empty."""
     found, start = [], 0
     for match in _END.finditer(text):
-        if match["stop"] is not None and _is_short(text[start : match.start()], match["stop"]):
+        if match["stop"] is not None and _is_short(
+            text[max(start, match.start() - _LOOK_BACK_CHARS) : match.start()], match["stop"]
+        ):
             continue
         found.append(trimmed(text, start, match.end()))
         start = match.end()
@@ -63,4 +66,6 @@ def _is_short(before: str, stop: str) -> bool:
 def ends_sentence(text: str) -> bool:
     """Whether a text, if white space follows, has just ended a sentence."""
     match = _STOPPED.search(text)
-    return match is not None and not _is_short(text[: match.start()], match[1])
+    return match is not None and not _is_short(
+        text[max(0, match.start() - _LOOK_BACK_CHARS) : match.start()], match[1]
+    )

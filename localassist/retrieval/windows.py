@@ -95,9 +95,12 @@ def chunks(
         found.append((first, last))
         if last == len(sizes):
             break
-        first_next, shared = last, 0
-        while first_next > first + 1 and shared + sizes[first_next - 1] <= overlap:
-            first_next -= 1
-            shared += sizes[first_next]
-        first = first_next
+        following, shared = last, 0
+        # The next one begins inside this one, but must reach beyond its end.
+        while following > first + 1 and shared + sizes[following - 1] <= min(
+            overlap, max_tokens - sizes[last]
+        ):
+            following -= 1
+            shared += sizes[following]
+        first = following
     return found

@@ -10,14 +10,20 @@ from localassist.retrieval.sentences import ends_sentence
 from localassist.types.message import FileCitation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from localassist.retrieval.cite import Citation, Citer, Source
 
 _FENCE = "```"
+_STOPS = ".!?"
 # What a model prints when it cites by itself: it is not to be believed, and ours is put instead.
-_OWN_MARKER = re.compile(r"[ \t]*(?:\[\d{1,3}(?:, ?\d{1,3})*\]|\u3010[^\u3010\u3011]{0,40}\u3011)")
-_MAYBE_MARKER = re.compile(r"[ \t]*(?:\[[\d, ]{0,12}|\u3010[^\u3010\u3011]{0,40})?\Z")
+# In square brackets it is a citation only where a sentence ends: `a[1]` and `[1, 2]` are not.
+_GROUPS = r"(?:\[\d{1,2}(?:, ?\d{1,2})*\])+"
+_WAITS = re.compile(
+    rf"[ \t]*(?:(?:{_GROUPS})?(?:\[[\d, ]{{0,20}})?|{_GROUPS}[.!?]|\u3010[^\u3010\u3011\n]{{0,40}})"
+)
+_NUMBERED = re.compile(rf"[ \t]*{_GROUPS}([.!?]?)(\s?)")
+_BRACKETED = re.compile(r"[ \t]*\u3010[^\u3010\u3011\n]{0,40}\u3011")
 
 
 @dataclass(frozen=True)
@@ -49,55 +55,78 @@ class Citing:
 
 
 class CitingText:
-    """Divides a growing answer into sentences. Used by the run's worker only."""
+    """Divides a growing answer into sentences. Used by the run's worker only.
+
+    It goes by single characters, so that it does not matter in which pieces the answer comes.
+    """
 
     def __init__(self, citer: Citer) -> None:
         self._citer = citer
         self._held = ""
+        self._last = ""
         self._sentence = ""
+        self._ticks = 0
         self._in_code = False
 
     def feed(self, text: str) -> Iterator[Piece]:
         """What of the answer is certain by now."""
-        text = _OWN_MARKER.sub("", self._held + text)
-        # The beginning of a marker of the model's, or white space before one, has to wait.
-        at = _MAYBE_MARKER.search(text)
-        cut = len(text) if at is None else at.start()
-        self._held, text = text[cut:], text[:cut]
-        yield from self._divided(text)
+        return _joined(piece for char in text for piece in self._step(char))
 
     def flush(self) -> Iterator[Piece]:
         """What was held back, and the last sentence's citation."""
         held, self._held = self._held, ""
-        yield from self._divided(held.rstrip() if _OWN_MARKER.fullmatch(held) else held)
+        yield from _joined(self._words(self._without_marker(held)))
         yield from self._ended()
 
-    def _divided(self, text: str) -> Iterator[Piece]:
-        start = 0
-        for at, char in enumerate(text):
-            if char.isspace() and self._is_end(self._sentence + text[start:at], char):
-                self._sentence += text[start:at]
-                yield from _piece(text[start:at])
-                yield from self._ended()
-                start = at
-        self._sentence += text[start:]
-        yield from _piece(text[start:])
+    def _step(self, char: str) -> Iterator[Piece]:
+        self._held += char
+        if not self._in_code and _WAITS.fullmatch(self._held):
+            return
+        held, self._held = self._held, ""
+        yield from self._words(held if self._in_code else self._without_marker(held))
 
-    def _is_end(self, sentence: str, char: str) -> bool:
+    def _without_marker(self, held: str) -> str:
+        """What is held, without a marker of the model's."""
+        if _BRACKETED.fullmatch(held):
+            return ""
+        numbered = _NUMBERED.fullmatch(held)
+        if numbered is not None and (numbered[1] or (self._last and self._last in _STOPS)):
+            return numbered[1] + numbered[2]
+        return held
+
+    def _words(self, text: str) -> Iterator[Piece]:
+        for char in text:
+            if char.isspace() and self._is_end(char):
+                yield from self._ended()
+            self._sentence += char
+            self._last = char
+            self._ticks = self._ticks + 1 if char == "`" else 0
+            if self._ticks == len(_FENCE):
+                self._in_code, self._ticks = not self._in_code, 0
+            yield Piece(char)
+
+    def _is_end(self, char: str) -> bool:
+        sentence = self._sentence
         return bool(sentence.strip()) and (char == "\n" or ends_sentence(sentence))
 
     def _ended(self) -> Iterator[Piece]:
         sentence, self._sentence = self._sentence, ""
-        fenced = sentence.count(_FENCE) % 2 == 1
-        inside = self._in_code or fenced
-        self._in_code = self._in_code != fenced
-        if inside or not sentence.strip():
+        if self._in_code or _FENCE in sentence or not sentence.strip():
             return
         citation = self._citer.cite(sentence)
         if citation is not None:
             yield Piece(citation=citation)
 
 
-def _piece(text: str) -> Iterator[Piece]:
+def _joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The same with neighbouring texts as one."""
+    text = ""
+    for piece in pieces:
+        text += piece.text
+        if piece.citation is not None:
+            if text:
+                yield Piece(text)
+            text = ""
+            yield piece
     if text:
         yield Piece(text)

@@ -137,7 +137,8 @@ class FileSearch:
         """What cites the answer's sentences; None if nothing was found."""
         if not self.sources or self._retrieval is None:
             return None
-        citer = Citer(self.sources, self._retrieval.embedder().encode)
+        question = " ".join(self._queries())
+        citer = Citer(self.sources, self._retrieval.embedder().encode, question=question)
         return Citing(self.sources, citer, number=number)
 
     def shown(self, question: str) -> str:
@@ -183,17 +184,18 @@ class FileSearch:
         best = max((each.cosine for each in ranked), default=0.0)
         if not ranked or (best < RELEVANT_COSINE and not self.only_tool):
             return []
-        if searcher.num_tokens(stores) <= room:
-            return searcher.head(stores, max_tokens=room)
+        most = self._options.get("max_num_results") or MAX_RESULTS
         threshold = (self._options.get("ranking_options") or {}).get("score_threshold") or 0.0
+        if not threshold and searcher.num_tokens(stores) <= room:
+            return searcher.head(stores, max_tokens=room, ranked=ranked)[:most]
         head: list[Passage] = []
-        if best < VAGUE_COSINE:
-            head = searcher.head(stores, max_tokens=_HEAD_TOKENS)[:2]
+        if best < VAGUE_COSINE and not threshold:
+            head = searcher.head(stores, max_tokens=_HEAD_TOKENS, ranked=ranked)[: min(2, most)]
         known = {window.id for passage in head for window in passage.windows}
         found = searcher.passages(
             [each for each in ranked if each.window_id not in known],
             stores,
-            limit=self._options.get("max_num_results") or MAX_RESULTS,
+            limit=most - len(head),
             max_tokens=room - sum(each.num_tokens for each in head),
         )
         return [*head, *(each for each in found if each.score >= threshold)]

@@ -54,8 +54,10 @@ UPDATE document SET status = ?, error = ?, owner = NULL, claimed_until = NULL
 WHERE id = ? AND status = 'pending'
 """
 _RETRY = """
-UPDATE document SET status = 'pending', error = NULL WHERE id = ? AND status = 'failed'
+UPDATE document SET status = 'pending', error = NULL, num_pages = NULL, pages_done = 0,
+    usage_bytes = 0 WHERE id = ? AND status = 'failed'
 """
+_HAS_TEXT = "SELECT 1 FROM window WHERE document_id = ? LIMIT 1"
 _COPY_PAGES = """
 INSERT INTO page (document_id, number, text) SELECT ?, number, text FROM page WHERE document_id = ?
 """
@@ -186,6 +188,18 @@ def finish(tx: Transaction, document_id: int, *, error: str | None = None) -> bo
     return tx.execute(_FINISH, (status, error, document_id)).rowcount == 1
 
 
+def has_text(connection: Transaction, document_id: int) -> bool:
+    """Whether there is anything in a document that can be found."""
+    return connection.execute(_HAS_TEXT, (document_id,)).fetchone() is not None
+
+
+def clear(tx: Transaction, document_id: int) -> None:
+    """Delete the pages and windows of a document."""
+    tx.execute(_UNINDEX, (document_id,))
+    for statement in _DELETE_PARTS:
+        tx.execute(statement, (document_id,))
+
+
 def retry(tx: Transaction, document_id: int) -> None:
     """Have a document that failed read again."""
     tx.execute(_RETRY, (document_id,))
@@ -203,9 +217,7 @@ def copy(tx: Transaction, source: int, target: int) -> None:
 def delete_of_content(tx: Transaction, sha256: str) -> None:
     """Delete the documents of some bytes, which no vector store may hold any more."""
     for (document_id,) in tx.execute(_OF_CONTENT, (sha256,)).fetchall():
-        tx.execute(_UNINDEX, (document_id,))
-        for statement in _DELETE_PARTS:
-            tx.execute(statement, (document_id,))
+        clear(tx, document_id)
         tx.execute(_DELETE, (document_id,))
 
 

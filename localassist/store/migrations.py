@@ -183,6 +183,7 @@ _SEARCH = (
         document_id INTEGER NOT NULL REFERENCES document (id), created_at INTEGER NOT NULL,
         status TEXT NOT NULL, last_error TEXT, usage_bytes INTEGER NOT NULL DEFAULT 0,
         chunking_strategy TEXT NOT NULL, attributes TEXT NOT NULL, batch_id TEXT,
+        for_owner INTEGER NOT NULL DEFAULT 0,
         UNIQUE (vector_store_id, id)
     ) STRICT
     """,

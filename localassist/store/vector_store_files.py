@@ -17,7 +17,7 @@ TABLE = Table(
     VectorStoreFile,
     columns=(
         "id", "vector_store_id", "document_id", "created_at", "status", "last_error",
-        "usage_bytes", "chunking_strategy", "attributes", "batch_id",
+        "usage_bytes", "chunking_strategy", "attributes", "batch_id", "for_owner",
     ),
     json_columns=("last_error", "chunking_strategy", "attributes"),
     parent="vector_store_id",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
-from localassist.types._base import In, Model
+from localassist.types._base import In, Model, printed_version
 from localassist.types.run import LastError, Usage
 from localassist.types.tool import FileSearchToolCall, ToolCall
 
@@ -63,6 +63,19 @@ class RunStepDelta(Model):
     """What changed in a step: its details, with an index in each item of a list."""
 
     step_details: dict[str, Any]
+
+    @model_serializer(mode="wrap")
+    def _print_delta(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        printed = dict(handler(self))
+        calls = printed["step_details"].get("tool_calls") or ()
+        if printed_version(self, info).startswith("v1"):
+            for call in calls:
+                if call.get("type") == "file_search":
+                    del call["file_search"]
+                    call.update(type="retrieval", retrieval={})
+        return printed
 
 
 class RunStepDeltaObject(Model):

@@ -64,6 +64,8 @@ class VectorStoreFile(Model):
     progress: Annotated[float | None, WhenSet()] = None
     document_id: Annotated[int, Stored()]
     batch_id: Annotated[str | None, Stored()] = None
+    # It is there because the store's owner has it attached, and only as long.
+    for_owner: Annotated[bool, Stored()] = False
 
 
 class FileBatch(Model):

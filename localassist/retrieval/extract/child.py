@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 2_000_000_000
 _MOST_CHARS = 25_000_000  # 5,000,000 tokens
-_FEW_CHARS = 20  # a page with less has no text of its own
+_FEW_CHARS = 10  # a page with less has no text of its own, only its number
 _SCANNED = 0.9
 
 
@@ -75,12 +75,14 @@ class _Seen:
 
     def __init__(self) -> None:
         self._num_pages = self._num_empty = self._num_chars = 0
-        self._paged = False
+        self._paged = self._has_text = False
 
     def add(self, page: Page) -> None:
         self._num_pages += 1
         self._num_chars += len(page.text)
-        self._num_empty += len(page.text.strip()) < _FEW_CHARS
+        length = len(page.text.strip())
+        self._has_text = self._has_text or length > 0
+        self._num_empty += length < _FEW_CHARS
         self._paged = page.number > 0
         if self._num_chars > _MOST_CHARS:
             raise UnreadableError(
@@ -95,7 +97,7 @@ class _Seen:
                 "no_text: The file has no text, only images of pages. Run text recognition (OCR) "
                 "on it and upload the result.",
             )
-        if not self._num_chars:
+        if not self._has_text:
             raise UnreadableError("invalid_file", "no_text: The file has no text.")
 
 

@@ -28,7 +28,7 @@ _SIGNATURES = {
     b"MZ\x90": "a program",
 }
 SUPPORTED = (
-    ".c .cpp .cs .css .csv .doc .docx .go .html .java .js .json .md .pdf .php .pptx .py .rb .sh "
+    ".c .cpp .cs .css .csv .docx .go .html .java .js .json .md .pdf .php .pptx .py .rb .sh "
     ".tex .ts .txt"
 )
 

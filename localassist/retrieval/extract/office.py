@@ -57,11 +57,17 @@ def pptx_pages(path: Path) -> list[Page]:
 
 
 def _slide(slide: Any) -> Iterator[str]:
-    for shape in slide.shapes:
-        if shape.has_text_frame:
+    yield from _shapes(slide.shapes)
+    if slide.has_notes_slide:
+        yield slide.notes_slide.notes_text_frame.text
+
+
+def _shapes(shapes: Any) -> Iterator[str]:
+    for shape in shapes:
+        if hasattr(shape, "shapes"):
+            yield from _shapes(shape.shapes)
+        elif shape.has_text_frame:
             yield shape.text_frame.text
         elif getattr(shape, "has_table", False):
             for row in shape.table.rows:
                 yield " | ".join(cell.text for cell in row.cells)
-    if slide.has_notes_slide:
-        yield slide.notes_slide.notes_text_frame.text

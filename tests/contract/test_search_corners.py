@@ -1,0 +1,164 @@
+"""Corners of files and search that were wrong once."""
+
+from __future__ import annotations
+
+import io
+
+import docx
+import pptx
+import pytest
+from pdf_writer import scanned_pdf, write
+from watched_embedder import N_CTX, WatchedEmbedder, open_client
+
+from localassist import NotFoundError, ScriptedBackend
+from localassist.retrieval.extract.extractor import Extractor
+from localassist.retrieval.extract.page import UnreadableError
+from localassist.retrieval.windows import Window, chunks
+from localassist.runs.citing import CitingText
+
+HARBOUR = b"The harbour of Oslo was enlarged in 1961."
+SEARCH = {"type": "file_search"}
+
+
+class Silent:
+    def cite(self, sentence):
+        return None
+
+
+def told(*parts):
+    text = CitingText(Silent())
+    pieces = [piece for part in parts for piece in text.feed(part)] + list(text.flush())
+    return "".join(piece.text for piece in pieces)
+
+
+def upload(client, name, data):
+    return client.files.create(file=(name, data), purpose="assistants").id
+
+
+def test_a_scan_fails_again_in_another_store(home):
+    with open_client(home) as client:
+        file_id = upload(client, "a.pdf", scanned_pdf(3))
+        statuses = [
+            client.vector_stores.files.create_and_poll(
+                client.vector_stores.create().id, file_id=file_id
+            ).status
+            for _ in range(2)
+        ]
+        assert statuses == ["failed", "failed"]
+
+
+def test_the_same_bytes_under_two_names_at_once_are_embedded_once(home):
+    embedder = WatchedEmbedder()
+    with open_client(home, embedder=embedder) as client:
+        ids = [upload(client, name, HARBOUR) for name in ("a.txt", "b.txt")]
+        batch = client.vector_stores.file_batches.create_and_poll(
+            client.vector_stores.create().id, file_ids=ids
+        )
+        assert batch.file_counts.completed == 2
+        assert embedder.texts == [HARBOUR.decode()]
+
+
+def test_a_filter_finds_the_file_that_passes_it(home):
+    with open_client(home) as client:
+        store = client.vector_stores.create()
+        for n in (1, 2):
+            file_id = upload(client, "same.txt", HARBOUR)
+            client.vector_stores.files.create_and_poll(
+                store.id, file_id=file_id, attributes={"n": n}
+            )
+        for n in (1, 2):
+            wanted = {"type": "eq", "key": "n", "value": n}
+            (result,) = client.vector_stores.search(store.id, query="harbour", filters=wanted).data
+            assert result.attributes == {"n": n}
+
+
+def test_an_update_in_an_unknown_store_has_the_stores_text(home):
+    with open_client(home) as client:
+        with pytest.raises(NotFoundError) as caught:
+            client.vector_stores.files.update("file-abc", "vs_abc", attributes={})
+        assert str(caught.value) == "Vector store with id 'vs_abc' not found."
+
+
+def test_the_first_generation_streams_retrieval(home):
+    backend = ScriptedBackend(n_ctx=N_CTX)
+    with open_client(home, backend=backend, api_version="v1") as client:
+        assistant = client.beta.assistants.create(
+            model="gpt-4", tools=[SEARCH], file_ids=[upload(client, "a.txt", HARBOUR)]
+        )
+        with client.beta.threads.create_and_run_stream(
+            assistant_id=assistant.id,
+            thread={"messages": [{"role": "user", "content": "harbour?"}]},
+        ) as stream:
+            delta = next(each for each in stream if each.event == "thread.run.step.delta")
+        (call,) = delta.data.model_dump()["delta"]["step_details"]["tool_calls"]
+        assert (call["type"], call.get("retrieval")) == ("retrieval", {})
+
+
+def test_what_was_put_into_a_threads_own_store_stays_there(home):
+    with open_client(home, backend=ScriptedBackend(n_ctx=N_CTX)) as client:
+        one, two = upload(client, "a.txt", HARBOUR), upload(client, "b.txt", b"Cheese is old.")
+        attached = {"file_id": one, "tools": [SEARCH]}
+        thread = client.beta.threads.create(
+            messages=[{"role": "user", "content": "harbour?", "attachments": [attached]}]
+        )
+        thread = client.beta.threads.retrieve(thread.id)
+        (store_id,) = thread.tool_resources["file_search"]["vector_store_ids"]
+        client.vector_stores.files.create_and_poll(store_id, file_id=two)
+        assistant = client.beta.assistants.create(model="gpt-4", tools=[SEARCH])
+        client.beta.threads.runs.create_and_poll(thread.id, assistant_id=assistant.id)
+        assert {each.id for each in client.vector_stores.files.list(store_id)} == {one, two}
+
+
+def test_results_of_a_short_file_have_a_score_and_keep_to_the_options(home):
+    with open_client(home, backend=ScriptedBackend(n_ctx=N_CTX), api_version="v2") as client:
+        options = {"max_num_results": 1, "ranking_options": {"score_threshold": 0.99}}
+        assistant = client.beta.assistants.create(
+            model="gpt-4",
+            tools=[{**SEARCH, "file_search": options}],
+            file_ids=[upload(client, "a.txt", HARBOUR), upload(client, "b.txt", b"Old cheese.")],
+        )
+        run = client.beta.threads.create_and_run_poll(
+            assistant_id=assistant.id,
+            thread={"messages": [{"role": "user", "content": "Zebra quantum?"}]},
+        )
+        steps = client.beta.threads.runs.steps.list(run.id, run.thread_id, order="asc").data
+        (call,) = steps[0].step_details.tool_calls
+        assert [each.score for each in call.file_search.results if each.score < 0.99] == []
+
+
+def test_a_name_that_is_no_unicode_is_taken(home):
+    with open_client(home) as client:
+        upload(client, "a\udc80.txt", b"x")
+
+
+def test_a_word_document_of_images_has_no_text(tmp_path):
+    document, out = docx.Document(), io.BytesIO()
+    for _ in range(2):
+        document.add_paragraph("")
+    document.save(out)
+    extractor = Extractor()
+    try:
+        with pytest.raises(UnreadableError, match="no_text"):
+            list(extractor.pages(write(tmp_path / "blob", out.getvalue()), "a.docx")[1])
+    finally:
+        extractor.close()
+
+
+def test_text_within_a_group_of_shapes_is_read(tmp_path):
+    deck, out = pptx.Presentation(), io.BytesIO()
+    slide = deck.slides.add_slide(deck.slide_layouts[6])
+    box = slide.shapes.add_group_shape().shapes.add_textbox(0, 0, 999, 999)
+    box.text_frame.text = HARBOUR.decode()
+    deck.save(out)
+    extractor = Extractor()
+    try:
+        _, pages = extractor.pages(write(tmp_path / "blob", out.getvalue()), "a.pptx")
+        assert [page.text for page in pages] == [HARBOUR.decode()]
+    finally:
+        extractor.close()
+
+
+def test_a_chunk_says_something_new():
+    pages = [[Window(0, 1, size) for size in (1, 1, 100)]]
+    found = chunks(pages, max_tokens=100, overlap=50)
+    assert [last for _, last in found] == sorted({last for _, last in found})

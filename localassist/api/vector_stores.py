@@ -25,7 +25,7 @@ from localassist.types.vector_store import SearchPage, SearchResult, TextChunk, 
 
 if TYPE_CHECKING:
     from localassist.api.runtime import Runtime
-    from localassist.retrieval.search import Passage
+    from localassist.retrieval.passages import Passage
     from localassist.store.connection import Transaction
 
 _DEFAULT_RESULTS = 10
@@ -104,9 +104,8 @@ def search_vector_store(
         passing = [row for row in rows if passes(row.attributes)]
         among = {row.document_id for row in passing}
         found_files = {row.id for row in passing}
-    searcher = runtime.retrieval.searcher
-    passages = searcher.passages(
-        searcher.rank(queries, [vector_store_id], among=among),
+    passages = runtime.retrieval.reader.chunked(
+        runtime.retrieval.searcher.rank(queries, [vector_store_id], among=among),
         [vector_store_id],
         limit=params.get("max_num_results") or _DEFAULT_RESULTS,
         files=found_files,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from localassist.retrieval import embed
 from localassist.retrieval.index_cache import IndexCache
 from localassist.retrieval.ingest import Ingester
+from localassist.retrieval.passages import PassageReader
 from localassist.retrieval.search import Searcher
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Retrieval:
         self._lock = threading.Lock()
         self.indexes = IndexCache(store, store.home / "index")
         self.searcher = Searcher(store, self.indexes, self.embedder)
+        self.reader = PassageReader(store)
         self.ingester = Ingester(
             store, blobs, self.indexes, self.embedder, owner=owner, now=now, lease_s=lease_s
         )

@@ -1,4 +1,4 @@
-"""Searcher: from questions to passages, by meaning and by words."""
+"""Searcher: from questions to windows, by meaning and by words."""
 
 from __future__ import annotations
 
@@ -8,52 +8,18 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from localassist.retrieval import ranking
-from localassist.store import documents, vector_store_files
+from localassist.store import documents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from localassist.retrieval.embed import Embedder, Vectors
     from localassist.retrieval.index import VectorIndex
     from localassist.retrieval.index_cache import IndexCache
     from localassist.store.connection import Store
-    from localassist.types.document import StoredWindow
-    from localassist.types.vector_store import VectorStoreFile
 
 _CANDIDATES = 200  # of each of the two searches
 _KNOWN_QUERIES = 256
-
-
-@dataclass(frozen=True)
-class Passage:
-    """Text of one page of one file that was found.
-
-    Attributes:
-        file: the file in its store.
-        filename: its name.
-        windows: neighbours on a page, in order.
-        text: all of them, as it stands in the file.
-        score: from 0 to 1, for showing and for thresholds; the order is not by it.
-        cosine: of the best window to the question.
-    """
-
-    file: VectorStoreFile
-    filename: str
-    windows: tuple[StoredWindow, ...]
-    text: str
-    score: float
-    cosine: float
-
-    @property
-    def page(self) -> int | None:
-        """Counts from 1; None where the file has no pages."""
-        number = self.windows[0].page
-        return number if number > 0 else None
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens of the embedding model."""
-        return sum(window.num_tokens for window in self.windows)
 
 
 @dataclass(frozen=True)
@@ -186,128 +152,3 @@ class Searcher:
 
         for store_id in store_ids:
             self._indexes.use(store_id, fill)
-
-    def passages(
-        self,
-        ranked: Sequence[Ranked],
-        store_ids: Sequence[str],
-        *,
-        limit: int,
-        max_tokens: int | None = None,
-        files: Collection[str] | None = None,
-    ) -> list[Passage]:
-        """The text of the best windows; those that stand side by side on a page are one passage.
-
-        Args:
-            ranked: best first.
-            store_ids: where they were looked for.
-            limit: at most so many passages.
-            max_tokens: of all of them together, in tokens of the embedding model.
-            files: ids of the files that they may be of; None for all.
-        """
-        connection = self._store.read()
-        scores = {each.window_id: each for each in ranked}
-        rows = documents.read_windows(connection, json.dumps(list(scores)))
-        held = self._held(store_ids, files)
-        # What was deleted since it was found is left out.
-        ordered = [
-            rows[each.window_id]
-            for each in ranked
-            if each.window_id in rows and rows[each.window_id].document_id in held
-        ]
-        groups = _side_by_side(_within(ordered, max_tokens), limit)
-        return [self._passage(held[group[0].document_id], group, scores) for group in groups]
-
-    def head(
-        self, store_ids: Sequence[str], *, max_tokens: int, ranked: Sequence[Ranked] = ()
-    ) -> list[Passage]:
-        """The beginnings of the files, each file's as long as every file can have one.
-
-        Args:
-            store_ids: which files.
-            max_tokens: of all of them together, in tokens of the embedding model.
-            ranked: what was found, for the scores.
-        """
-        scores = {each.window_id: each for each in ranked}
-        held = self._held(store_ids)
-        room = max_tokens // max(1, len(held))
-        groups: list[list[StoredWindow]] = []
-        for document_id in sorted(held):
-            windows = documents.head(self._store.read(), document_id, limit=room // 20 + 1)
-            pages: dict[int, list[StoredWindow]] = {}
-            for window in _within(windows, room):
-                pages.setdefault(window.page, []).append(window)
-            groups += pages.values()
-        return [self._passage(held[group[0].document_id], group, scores) for group in groups]
-
-    def num_tokens(self, store_ids: Sequence[str]) -> int:
-        """Tokens of all files together, in those of the embedding model."""
-        return documents.num_tokens(self._store.read(), json.dumps(list(store_ids)))
-
-    def _passage(
-        self, file: VectorStoreFile, group: list[StoredWindow], scores: Mapping[int, Ranked]
-    ) -> Passage:
-        windows = tuple(sorted(group, key=lambda window: window.start))
-        first, text = windows[0], windows[0].text
-        if len(windows) > 1:
-            page = documents.page_text(self._store.read(), first.document_id, first.page)
-            text = (page or "")[first.start : windows[-1].stop]
-        known = [scores[window.id] for window in windows if window.id in scores]
-        return Passage(
-            file=file,
-            filename=self._filename(first.document_id),
-            windows=windows,
-            text=text,
-            score=max((each.score for each in known), default=0.0),
-            cosine=max((each.cosine for each in known), default=0.0),
-        )
-
-    def _held(
-        self, store_ids: Sequence[str], files: Collection[str] | None = None
-    ) -> Mapping[int, VectorStoreFile]:
-        rows = vector_store_files.in_stores(self._store.read(), json.dumps(list(store_ids)))
-        return {
-            each.document_id: each for each in reversed(rows) if files is None or each.id in files
-        }
-
-    def _filename(self, document_id: int) -> str:
-        document = documents.get(self._store.read(), document_id)
-        return document.filename if document is not None else ""
-
-
-def _within(windows: Sequence[StoredWindow], max_tokens: int | None) -> Iterator[StoredWindow]:
-    room = max_tokens
-    for window in windows:
-        if room is not None:
-            if window.num_tokens > room:
-                return
-            room -= window.num_tokens
-        yield window
-
-
-def _side_by_side(windows: Iterator[StoredWindow], limit: int) -> list[list[StoredWindow]]:
-    """Windows in groups of neighbours, in the order of each group's best one."""
-    groups: list[list[StoredWindow]] = []
-    of_window: dict[tuple[int, int, int], list[StoredWindow]] = {}
-    for window in windows:
-        place = (window.document_id, window.page, window.id)
-        before = of_window.get((*place[:2], window.id - 1))
-        after = of_window.get((*place[:2], window.id + 1))
-        group = before or after
-        if group is None:
-            if len(groups) == limit:
-                break
-            group = []
-            groups.append(group)
-        group.append(window)
-        of_window[place] = group
-        if before is not None and after is not None and before is not after:
-            # It closes a gap: the later group joins the earlier one.
-            first, second = sorted((before, after), key=groups.index)
-            first += second
-            groups.remove(second)
-            for each in second:
-                of_window[each.document_id, each.page, each.id] = first
-            if group is not first:
-                of_window[place] = first
-    return groups

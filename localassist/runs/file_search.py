@@ -19,8 +19,8 @@ from localassist.types.tool import FileSearchResult, FileSearchToolCall, FoundTe
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from localassist.retrieval.passages import Passage
     from localassist.retrieval.retrieval import Retrieval
-    from localassist.retrieval.search import Passage
     from localassist.runs.recorder import Services
     from localassist.types.run import Run
     from localassist.types.run_step import RunStep
@@ -178,7 +178,7 @@ class FileSearch:
 
     def _passages(self, stores: list[str], queries: list[str], n_ctx: int) -> list[Passage]:
         assert self._retrieval is not None, "it is not enabled without"
-        searcher = self._retrieval.searcher
+        searcher, reader = self._retrieval.searcher, self._retrieval.reader
         room = min(MAX_TOKENS, int(n_ctx * _SHARE_OF_CONTEXT))
         ranked = searcher.rank(queries, stores)
         best = max((each.cosine for each in ranked), default=0.0)
@@ -186,13 +186,13 @@ class FileSearch:
             return []
         most = self._options.get("max_num_results") or MAX_RESULTS
         threshold = (self._options.get("ranking_options") or {}).get("score_threshold") or 0.0
-        if not threshold and searcher.num_tokens(stores) <= room:
-            return searcher.head(stores, max_tokens=room, ranked=ranked)[:most]
+        if not threshold and reader.num_tokens(stores) <= room:
+            return reader.head(stores, max_tokens=room, ranked=ranked)[:most]
         head: list[Passage] = []
         if best < VAGUE_COSINE and not threshold:
-            head = searcher.head(stores, max_tokens=_HEAD_TOKENS, ranked=ranked)[: min(2, most)]
+            head = reader.head(stores, max_tokens=_HEAD_TOKENS, ranked=ranked)[: min(2, most)]
         known = {window.id for passage in head for window in passage.windows}
-        found = searcher.passages(
+        found = reader.passages(
             [each for each in ranked if each.window_id not in known],
             stores,
             limit=most - len(head),

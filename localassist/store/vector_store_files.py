@@ -32,6 +32,7 @@ _OF_FILE = "id = ?"
 _IN_STORES = (
     "vector_store_id IN (SELECT value FROM json_each(?)) AND status IN ('in_progress', 'completed')"
 )
+_IN_STORES_AMONG = _IN_STORES + " AND document_id IN (SELECT value FROM json_each(?))"
 _DELETE = "DELETE FROM vector_store_file WHERE vector_store_id = ? AND id = ?"
 _DELETE_FILE = "DELETE FROM vector_store_file WHERE id = ?"
 _ATTRIBUTES = """
@@ -68,9 +69,16 @@ def of_file(connection: sqlite3.Connection | Transaction, file_id: str) -> list[
     return TABLE.where(connection, _OF_FILE, (file_id,))
 
 
-def in_stores(connection: sqlite3.Connection, stores: str) -> list[VectorStoreFile]:
-    """The files that can be found in stores, whose ids are a JSON list."""
-    return TABLE.where(connection, _IN_STORES, (stores,))
+def in_stores(
+    connection: sqlite3.Connection, stores: str, *, among: str | None = None
+) -> list[VectorStoreFile]:
+    """The files that can be found in stores; these, and the documents of `among`, are JSON lists.
+
+    Without `among`, those of all documents.
+    """
+    if among is None:
+        return TABLE.where(connection, _IN_STORES, (stores,))
+    return TABLE.where(connection, _IN_STORES_AMONG, (stores, among))
 
 
 def num_unfinished(connection: sqlite3.Connection, stores: str) -> int:

@@ -162,3 +162,21 @@ def test_a_chunk_says_something_new():
     pages = [[Window(0, 1, size) for size in (1, 1, 100)]]
     found = chunks(pages, max_tokens=100, overlap=50)
     assert [last for _, last in found] == sorted({last for _, last in found})
+
+
+def test_chunks_that_were_asked_for_are_what_a_search_gives(home):
+    words = "\n\n".join(f"Ship {number} came to the harbour and lay there." for number in range(90))
+    sizes = {"max_chunk_size_tokens": 500, "chunk_overlap_tokens": 250}
+    with open_client(home) as client:
+        store = client.vector_stores.create()
+        client.vector_stores.files.create_and_poll(
+            store.id,
+            file_id=upload(client, "ships.txt", words.encode()),
+            chunking_strategy={"type": "static", "static": sizes},
+        )
+        found = client.vector_stores.search(store.id, query="Ship 42", max_num_results=50).data
+        texts = [result.content[0].text for result in found]
+        assert all(text in words for text in texts)
+        assert "Ship 42 came" in texts[0]
+        assert max(len(text.split()) for text in texts) > 240  # more than a window has
+        assert len(texts) == len(set(texts)) > 1

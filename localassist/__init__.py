@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from localassist.client.client import AsyncClient, Client
     from localassist.client.client import AsyncClient as AsyncOpenAI
     from localassist.client.client import Client as OpenAI
+    from localassist.client.event_handler import AssistantEventHandler, AsyncAssistantEventHandler
     from localassist.engine.scripted import ScriptedBackend
     from localassist.errors import (
         APIStatusError,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "APIStatusError",
+    "AssistantEventHandler",
+    "AsyncAssistantEventHandler",
     "AsyncClient",
     "AsyncOpenAI",
     "BadRequestError",
@@ -63,7 +66,10 @@ __all__ = [
 
 _CLIENT = "localassist.client.client"
 _TRANSPORT = "localassist.http.transport"
+_HANDLER = "localassist.client.event_handler"
 _HOMES = {
+    "AssistantEventHandler": (_HANDLER, "AssistantEventHandler"),
+    "AsyncAssistantEventHandler": (_HANDLER, "AsyncAssistantEventHandler"),
     "AsyncClient": (_CLIENT, "AsyncClient"),
     "AsyncOpenAI": (_CLIENT, "AsyncClient"),
     "Client": (_CLIENT, "Client"),

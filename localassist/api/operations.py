@@ -77,6 +77,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "beta.threads.runs.stream", "POST", _THREAD + "/runs", runs.stream_run, streams=True
     ),
+    Operation("beta.threads.runs.join", "GET", _RUN + "/events", runs.join_run),
     Operation("beta.threads.runs.list", "GET", _THREAD + "/runs", runs.list_runs),
     Operation("beta.threads.runs.retrieve", "GET", _RUN, runs.retrieve_run),
     Operation("beta.threads.runs.update", "POST", _RUN, runs.update_run),

@@ -64,6 +64,21 @@ def stream_run(
     return _start_stream(runtime, _order_on_thread(runtime, thread_id, params))
 
 
+def join_run(
+    runtime: Runtime, run_id: RunId, thread_id: ThreadId, **params: Unpack[NoParams]
+) -> Subscription:
+    """Return a run's events from its beginning, also when it has gone on for a while."""
+    find(runtime, run_id, thread_id)
+    subscription = runtime.bus.join(run_id)
+    if subscription is None:
+        raise BadRequestError(
+            f"The events of run {run_id} are not known to this process.",
+            code="no_events",
+            hint="Wait for it by runs.poll, and list its steps and messages.",
+        )
+    return subscription
+
+
 def create_thread_and_run(runtime: Runtime, **params: Unpack[ThreadRunParams]) -> Run:
     """Create a thread and start an assistant on it."""
     return _start(runtime, _order_with_thread(runtime, params))

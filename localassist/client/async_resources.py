@@ -20,6 +20,7 @@ from localassist.client.async_file_resources import AsyncVectorStores
 from localassist.client.bind import (
     AsyncResource,
     async_chunked_method,
+    async_joinable_stream_method,
     async_list_method,
     async_method,
     async_stream_method,
@@ -96,7 +97,7 @@ class AsyncRuns(AsyncResource):
     """`client.beta.threads.runs`."""
 
     create = async_streamable_method(runs.create_run, runs.stream_run)
-    stream = async_stream_method(runs.stream_run)
+    stream = async_joinable_stream_method(runs.stream_run, runs.join_run)
     retrieve = async_method(runs.retrieve_run)
     update = async_method(runs.update_run)
     cancel = async_method(runs.cancel_run)

@@ -80,10 +80,44 @@ def stream_method(
 
     @functools.wraps(handler)
     def call(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> RunStream:
+        handler: Any = kwargs.pop("event_handler", None)
         subscription = operation.call(self._runtime, *args, **kwargs)
-        return RunStream(subscription, version=self._runtime.settings.api_version)
+        version = self._runtime.settings.api_version
+        return RunStream(subscription, version=version, handler=handler)
 
     return _described(call, operation)
+
+
+def joinable_stream_method(
+    handler: Callable[Concatenate[Runtime, P], Subscription],
+    join: Callable[..., Subscription],
+) -> Callable[Concatenate[Resource, P], RunStream]:
+    """As `stream_method`; with `run_id`, the events of a run that has begun, from its beginning."""
+    begin, joined = stream_method(handler), stream_method(join)
+
+    @functools.wraps(handler)
+    def call(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> RunStream:
+        if "run_id" in kwargs:
+            return joined(self, *args, **kwargs)
+        return begin(self, *args, **kwargs)
+
+    return _described(call, BY_HANDLER[handler])
+
+
+def async_joinable_stream_method(
+    handler: Callable[Concatenate[Runtime, P], Subscription],
+    join: Callable[..., Subscription],
+) -> Callable[Concatenate[AsyncResource, P], Coroutine[Any, Any, AsyncRunStream]]:
+    """As `joinable_stream_method`, for coroutines."""
+    begin, joined = async_stream_method(handler), async_stream_method(join)
+
+    @functools.wraps(handler)
+    async def call(self: AsyncResource, /, *args: P.args, **kwargs: P.kwargs) -> AsyncRunStream:
+        if "run_id" in kwargs:
+            return await joined(self, *args, **kwargs)
+        return await begin(self, *args, **kwargs)
+
+    return _described(call, BY_HANDLER[handler])
 
 
 def streamable_method(
@@ -143,8 +177,9 @@ def async_stream_method(
     @functools.wraps(handler)
     async def call(self: AsyncResource, /, *args: P.args, **kwargs: P.kwargs) -> AsyncRunStream:
         runtime = self._runtime
+        handler: Any = kwargs.pop("event_handler", None)
         subscription = await _in_pool(self, lambda: operation.call(runtime, *args, **kwargs))
-        return AsyncRunStream(subscription, version=runtime.settings.api_version)
+        return AsyncRunStream(subscription, version=runtime.settings.api_version, handler=handler)
 
     return _described(call, operation)
 

@@ -20,6 +20,7 @@ from localassist.client.bind import (
     Resource,
     chunked_method,
     in_version,
+    joinable_stream_method,
     list_method,
     method,
     stream_method,
@@ -96,7 +97,7 @@ class Runs(Resource):
     """`client.beta.threads.runs`."""
 
     create = streamable_method(runs.create_run, runs.stream_run)
-    stream = stream_method(runs.stream_run)
+    stream = joinable_stream_method(runs.stream_run, runs.join_run)
     retrieve = method(runs.retrieve_run)
     update = method(runs.update_run)
     cancel = method(runs.cancel_run)

@@ -7,6 +7,7 @@ Publishing never waits for a reader.
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from localassist._channel import Channel
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from localassist.types.message import FileCitationAnnotation
 
+_MAX_LOGS = 64  # runs whose events can be had from their beginning
 _STREAM_ENDS = frozenset(
     f"thread.run.{status}"
     for status in ("requires_action", "completed", "incomplete", "failed", "cancelled", "expired")
@@ -45,6 +47,7 @@ class EventBus:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._subscriptions: dict[str, list[Subscription]] = {}
+        self._logs: OrderedDict[str, list[AssistantStreamEvent]] = OrderedDict()
 
     def subscribe(self, run_id: str, *, deltas: bool = True) -> Subscription:
         """Listen to a run; without `deltas` only to what changes its state."""
@@ -56,10 +59,12 @@ class EventBus:
     def publish(self, run_id: str, events: Sequence[AssistantStreamEvent]) -> None:
         """Hand the events to the run's listeners, in order."""
         with self._lock:
+            self._logs.setdefault(run_id, []).extend(events)
+            self._logs.move_to_end(run_id)
+            while len(self._logs) > _MAX_LOGS:
+                self._logs.popitem(last=False)
             listening = list(self._subscriptions.get(run_id, ()))
-            ends = any(
-                isinstance(event, RunEvent) and event.event in _STREAM_ENDS for event in events
-            )
+            ends = any(map(_ends, events))
             if ends:
                 self._subscriptions.pop(run_id, None)
         for subscription in listening:
@@ -69,10 +74,23 @@ class EventBus:
             if ends:
                 subscription.close()
 
-    def has_listeners(self, run_id: str) -> bool:
-        """Whether anybody wants this run's deltas."""
+    def join(self, run_id: str) -> Subscription | None:
+        """Listen to a run from its beginning; None if that is not known here any more.
+
+        It ends where the run's last stream has ended, if no other has begun since.
+        """
+        subscription = Subscription(self, run_id, deltas=True)
         with self._lock:
-            return any(each.deltas for each in self._subscriptions.get(run_id, ()))
+            log = self._logs.get(run_id)
+            if log is None:
+                return None
+            for event in log:
+                subscription.put(event)
+            if _ends(log[-1]):
+                subscription.close()
+            else:
+                self._subscriptions.setdefault(run_id, []).append(subscription)
+        return subscription
 
     def drop(self, run_id: str, subscription: Subscription) -> None:
         """End a subscription."""
@@ -90,6 +108,10 @@ class EventBus:
             self._subscriptions.clear()
         for subscription in every:
             subscription.close()
+
+
+def _ends(event: AssistantStreamEvent) -> bool:
+    return isinstance(event, RunEvent) and event.event in _STREAM_ENDS
 
 
 def text_delta(message_id: str, text: str, *, first: bool) -> MessageDeltaEvent:

@@ -340,9 +340,8 @@ class RunRecorder:
         """Append to the open message; False if the run has been taken from us or is to stop."""
         if self._message_id is None or not text:
             return True
-        if self._services.bus.has_listeners(self._run.id):
-            event = text_delta(self._message_id, text, first=not self._text)
-            self._services.bus.publish(self._run.id, [event])
+        event = text_delta(self._message_id, text, first=not self._text)
+        self._services.bus.publish(self._run.id, [event])
         self._append(text)
         if self._services.now() < self._next_checkpoint:
             return True
@@ -358,9 +357,8 @@ class RunRecorder:
             end_index=self._num_chars + len(marker),
             file_citation=citation,
         )
-        if self._services.bus.has_listeners(self._run.id):
-            event = citation_delta(self._message_id, annotation, index=len(self._citations))
-            self._services.bus.publish(self._run.id, [event])
+        event = citation_delta(self._message_id, annotation, index=len(self._citations))
+        self._services.bus.publish(self._run.id, [event])
         self._citations.append(annotation)
         self._append(marker)
 

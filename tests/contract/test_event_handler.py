@@ -119,11 +119,11 @@ def test_coroutines_hear_the_same(home, client):
 
     async def listen():
         handler = AsyncHeard()
-        async with AsyncClient(home, backend=ScriptedBackend(lambda _: ANSWER)) as other:
-            async with await other.beta.threads.runs.stream(
-                **begin(client), event_handler=handler
-            ) as stream:
-                await stream.until_done()
+        async with (
+            AsyncClient(home, backend=ScriptedBackend(lambda _: ANSWER)) as other,
+            await other.beta.threads.runs.stream(**begin(client), event_handler=handler) as stream,
+        ):
+            await stream.until_done()
         return handler
 
     names = [name for name, _ in asyncio.run(listen()).calls]
@@ -144,6 +144,8 @@ def test_a_stream_that_is_joined_late_has_every_event_once(client):
 def test_a_run_of_an_earlier_process_cannot_be_joined(home):
     with Client(home, backend=ScriptedBackend(lambda _: ANSWER)) as client:
         run = client.beta.threads.runs.create_and_poll(**begin(client))
-    with Client(home, backend=ScriptedBackend(lambda _: ANSWER)) as client:
-        with pytest.raises(BadRequestError, match="not known to this process"):
-            client.beta.threads.runs.stream(run_id=run.id, thread_id=run.thread_id)
+    with (
+        Client(home, backend=ScriptedBackend(lambda _: ANSWER)) as client,
+        pytest.raises(BadRequestError, match="not known to this process"),
+    ):
+        client.beta.threads.runs.stream(run_id=run.id, thread_id=run.thread_id)

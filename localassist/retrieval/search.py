@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from localassist.retrieval import ranking
 from localassist.store import documents
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from localassist.retrieval.index_cache import IndexCache
     from localassist.store.connection import Store
 
+By = Literal["words", "meaning"]
 _CANDIDATES = 200  # of each of the two searches
 _KNOWN_QUERIES = 256
 
@@ -72,6 +73,7 @@ class Searcher:
         store_ids: Sequence[str],
         *,
         among: Collection[int] | None = None,
+        by: Collection[By] = ("words", "meaning"),
     ) -> list[Ranked]:
         """The best windows of vector stores, best first.
 
@@ -79,14 +81,15 @@ class Searcher:
             queries: one question, in as many wordings.
             store_ids: where to look.
             among: ids of documents; None for all.
+            by: what is looked at.
         """
         found = _Found()
         rankings: list[list[int]] = []
         for text in queries:
-            rankings += [
-                self._by_words(text, store_ids, among, found),
-                self._by_meaning(text, store_ids, among, found),
-            ]
+            if "words" in by:
+                rankings.append(self._by_words(text, store_ids, among, found))
+            if "meaning" in by:
+                rankings.append(self._by_meaning(text, store_ids, among, found))
         found.order = ranking.fused(rankings)
         if not found.order:
             return []

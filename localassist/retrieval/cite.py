@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from localassist.retrieval.embed import Vectors
 
 # Measured on claims with and without support (see benchmarks/citations.py).
-MIN_COSINE = 0.50
-MIN_COVER = 0.35
+MIN_COSINE = 0.45
+MIN_COVER = 0.25
 # A sentence of the passage that says nearly the same needs no shared words, and the other way.
 SURE_COSINE = 0.75
 SURE_COVER = 0.75
-LOW_COSINE = 0.35
+LOW_COSINE = 0.30
 # Numbers in common leave less to be shown.
-TELLING_SUM = 0.65
+TELLING_SUM = 0.60
 _MIN_WORDS = 4
 _MAX_EVIDENCE_CHARS = 400
 _MIN_EVIDENCE_WORDS = 3

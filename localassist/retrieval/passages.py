@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # A chunk that says so much of what a better one says already is left out.
 _MOST_IN_COMMON = 0.5
+_WINDOWS_A_PASSAGE = 4  # more of them are seldom neighbours, and each has to be read
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class PassageReader:
             max_tokens: of all of them together, in tokens of the embedding model.
             files: ids of the files that they may be of; None for all.
         """
-        ordered, held = self._read(ranked, store_ids, files)
+        ordered, held = self._read(ranked[: limit * _WINDOWS_A_PASSAGE], store_ids, files)
         groups = _side_by_side(_within(ordered, max_tokens), limit)
         scores = {each.window_id: each for each in ranked}
         return [self._passage(held[group[0].document_id], group, scores) for group in groups]
@@ -92,16 +93,17 @@ class PassageReader:
         files: Collection[str] | None = None,
     ) -> list[Passage]:
         """As `passages`; of a file whose chunks were asked for, the chunks of the best windows."""
-        ordered, held = self._read(ranked, store_ids, files)
+        ordered, held = self._read(ranked[: limit * _WINDOWS_A_PASSAGE], store_ids, files)
         asked = {
             key: _Chunks(documents.all_windows(self._store.read(), key), file.chunking_strategy)
             for key, file in held.items()
             if file.chunking_strategy != AUTO_CHUNKS
         }
-        if not asked:
-            return self.passages(ranked, store_ids, limit=limit, files=files)
         scores = {each.window_id: each for each in ranked}
         groups: list[list[StoredWindow]] = []
+        if not asked:
+            groups = _side_by_side(iter(ordered), limit)
+            ordered = []
         for window in ordered:
             known = asked.get(window.document_id)
             group = [window] if known is None else known.around(window)

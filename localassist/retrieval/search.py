@@ -38,9 +38,8 @@ class _Found:
     cosines: dict[int, float] = field(default_factory=dict)
     keywords: dict[int, float] = field(default_factory=dict)
 
-    def score(self, window_id: int) -> float:
-        """Half the likeness of meaning, half the share of the best keyword match."""
-        best = max(self.keywords.values(), default=0.0)
+    def score(self, window_id: int, best: float) -> float:
+        """Half the likeness of meaning, half the keyword match as a share of the `best` one."""
         keyword = self.keywords.get(window_id, 0.0)
         lexical = keyword / (keyword + best) * 2 if best else 0.0
         cosine = min(max(self.cosines.get(window_id, 0.0), 0.0), 1.0)
@@ -94,8 +93,10 @@ class Searcher:
         if not found.order:
             return []
         self._fill_cosines(queries[0], store_ids, found)
+        best = max(found.keywords.values(), default=0.0)
         return [
-            Ranked(each, found.score(each), found.cosines.get(each, 0.0)) for each in found.order
+            Ranked(each, found.score(each, best), found.cosines.get(each, 0.0))
+            for each in found.order
         ]
 
     def _by_words(

@@ -9,6 +9,7 @@ from localassist.api import file_batches, files, vector_store_files, vector_stor
 from localassist.client.bind import AsyncResource, async_list_method, async_method
 from localassist.client.content import FileContent
 from localassist.client.polling import wait_for_index_async
+from localassist.client.progress import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -62,25 +63,28 @@ class AsyncVectorStoreFiles(AsyncResource):
         file_id: str,
         vector_store_id: str,
         *,
-        progress: Callable[[VectorStoreFile], None] | None = None,
+        progress: Callable[[VectorStoreFile], None] | bool | None = None,
         **_options: Any,
     ) -> VectorStoreFile:
-        """Return the file once it is indexed or cannot be; `progress` is told in between."""
+        """Return the file once it is indexed or cannot be.
 
-        async def find() -> VectorStoreFile:
-            file = await self.retrieve(file_id, vector_store_id)
-            if progress is not None:
-                progress(file)
-            return file
+        `progress` is told in between: a function is called with the file, True shows a bar.
+        """
+        with told(progress=progress) as tell:
 
-        return await wait_for_index_async(find, lambda file: file.status != "in_progress")
+            async def find() -> VectorStoreFile:
+                file = await self.retrieve(file_id, vector_store_id)
+                tell(file)
+                return file
+
+            return await wait_for_index_async(find, lambda file: file.status != "in_progress")
 
     async def create_and_poll(
         self,
         vector_store_id: str,
         *,
         poll_interval_ms: int | None = None,
-        progress: Callable[[VectorStoreFile], None] | None = None,
+        progress: Callable[[VectorStoreFile], None] | bool | None = None,
         **params: Unpack[VectorStoreFileCreateParams],
     ) -> VectorStoreFile:
         """Put a file into a vector store and return it once it is indexed or cannot be."""
@@ -102,7 +106,7 @@ class AsyncVectorStoreFiles(AsyncResource):
         *,
         file: Any,
         poll_interval_ms: int | None = None,
-        progress: Callable[[VectorStoreFile], None] | None = None,
+        progress: Callable[[VectorStoreFile], None] | bool | None = None,
         **params: Unpack[StoreUploadParams],
     ) -> VectorStoreFile:
         """Upload a file, put it into a vector store and return it once it is indexed."""

@@ -9,6 +9,7 @@ from localassist.api import file_batches, files, vector_store_files, vector_stor
 from localassist.client.bind import Resource, list_method, method
 from localassist.client.content import FileContent
 from localassist.client.polling import wait_for_index
+from localassist.client.progress import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -62,25 +63,28 @@ class VectorStoreFiles(Resource):
         file_id: str,
         vector_store_id: str,
         *,
-        progress: Callable[[VectorStoreFile], None] | None = None,
+        progress: Callable[[VectorStoreFile], None] | bool | None = None,
         **_options: Any,
     ) -> VectorStoreFile:
-        """Return the file once it is indexed or cannot be; `progress` is told in between."""
+        """Return the file once it is indexed or cannot be.
 
-        def find() -> VectorStoreFile:
-            file = self.retrieve(file_id, vector_store_id)
-            if progress is not None:
-                progress(file)
-            return file
+        `progress` is told in between: a function is called with the file, True shows a bar.
+        """
+        with told(progress=progress) as tell:
 
-        return wait_for_index(self._runtime, find, lambda file: file.status != "in_progress")
+            def find() -> VectorStoreFile:
+                file = self.retrieve(file_id, vector_store_id)
+                tell(file)
+                return file
+
+            return wait_for_index(self._runtime, find, lambda file: file.status != "in_progress")
 
     def create_and_poll(
         self,
         vector_store_id: str,
         *,
         poll_interval_ms: int | None = None,
-        progress: Callable[[VectorStoreFile], None] | None = None,
+        progress: Callable[[VectorStoreFile], None] | bool | None = None,
         **params: Unpack[VectorStoreFileCreateParams],
     ) -> VectorStoreFile:
         """Put a file into a vector store and return it once it is indexed or cannot be."""
@@ -100,7 +104,7 @@ class VectorStoreFiles(Resource):
         *,
         file: Any,
         poll_interval_ms: int | None = None,
-        progress: Callable[[VectorStoreFile], None] | None = None,
+        progress: Callable[[VectorStoreFile], None] | bool | None = None,
         **params: Unpack[StoreUploadParams],
     ) -> VectorStoreFile:
         """Upload a file, put it into a vector store and return it once it is indexed."""

@@ -180,3 +180,18 @@ def test_chunks_that_were_asked_for_are_what_a_search_gives(home):
         assert "Ship 42 came" in texts[0]
         assert max(len(text.split()) for text in texts) > 240  # more than a window has
         assert len(texts) == len(set(texts)) > 1
+
+
+def test_progress_is_told_or_shown(home, capsys):
+    with open_client(home) as client:
+        store, seen = client.vector_stores.create(), []
+        one = client.vector_stores.files.upload_and_poll(
+            store.id, file=("a.txt", HARBOUR), progress=seen.append
+        )
+        assert seen[-1] == one
+        two = client.vector_stores.files.upload_and_poll(
+            store.id, file=("b.txt", b"Cheese is old."), progress=True
+        )
+        assert (one.status, two.status) == ("completed", "completed")
+        told = capsys.readouterr()
+        assert told.out == ""

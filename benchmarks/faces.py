@@ -1,0 +1,178 @@
+"""What the openai SDK costs over the native client: in process and over a socket.
+
+python -m benchmarks.faces [--clients 64 --streams 8]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import statistics
+import tempfile
+import threading
+import time
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import openai
+import uvicorn
+
+from benchmarks.harness import Target, report, timed_ms
+from localassist import Client, ScriptedBackend, Settings, openai_client
+from localassist.api.runtime import Runtime
+from localassist.http.app import App
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ROUNDS = 400
+_ANSWER = "word " * 200
+_MODEL = "smollm2-135m-instruct"
+
+
+@contextmanager
+def served(runtime: Runtime) -> Iterator[str]:
+    """A server on a free port of this machine; its base URL."""
+    config = uvicorn.Config(App(runtime), port=0, log_level="error", access_log=False)
+    server = uvicorn.Server(config)
+    worker = threading.Thread(target=server.run, daemon=True)
+    worker.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.should_exit = True
+        worker.join()
+
+
+def overhead(home: Path) -> None:
+    """A retrieve by each face, in turn."""
+    runtime = Runtime(Settings(home=home, api_version="v2"), backend=ScriptedBackend())
+    native, in_process = Client.of(runtime), openai_client(runtime=runtime)
+    with served(runtime) as url:
+        socket = openai.OpenAI(base_url=url, api_key="none")
+        assistant = native.beta.assistants.create(model="gpt-4")
+        faces: list[tuple[str, Any]] = [
+            ("native", native), ("SDK in process", in_process), ("SDK over a socket", socket)
+        ]  # fmt: skip
+        values: dict[str, list[float]] = {name: [] for name, _ in faces}
+        for _ in range(_ROUNDS):
+            for name, client in faces:
+                retrieve = client.beta.assistants.retrieve
+                values[name].append(timed_ms(lambda r=retrieve: r(assistant.id)))  # type: ignore[misc]  # bound at once
+        for name, _ in faces:
+            report(f"retrieve, {name}", values[name], unit="ms")
+        base = statistics.median(values["native"])
+        for name, goal in (("SDK in process", 0.4), ("SDK over a socket", 1.5)):
+            over = [value - base for value in values[name]]
+            report(f"{name}, over the native client", over, unit="ms", target=Target(goal))
+        in_process.close()
+    native.close()
+
+
+def crowd(home: Path, num_clients: int, num_streams: int) -> None:
+    """Clients that poll and that stream while a model answers; every event is counted."""
+    runtime = Runtime(Settings(home=home, api_version="v2", model=_MODEL))
+    with served(runtime) as url:
+        waits, lost = asyncio.run(_crowd(url, num_clients, num_streams))
+    runtime.close()
+    p99 = sorted(waits)[math.ceil(0.99 * len(waits)) - 1]
+    report(f"retrieve, {num_clients} clients polling", waits, unit="ms")
+    report("its p99", [p99], unit="ms", target=Target(50))
+    report("events lost or doubled", [float(lost)], unit="", target=Target(0))
+
+
+async def _crowd(url: str, num_clients: int, num_streams: int) -> tuple[list[float], int]:
+    client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
+    assistant = await client.beta.assistants.create(model="gpt-4", instructions="Tell a story.")
+    done = asyncio.Event()
+    waits: list[float] = []
+
+    async def poll() -> None:
+        while not done.is_set():
+            started = time.perf_counter()
+            await client.beta.assistants.retrieve(assistant.id)
+            waits.append((time.perf_counter() - started) * 1000)
+            await asyncio.sleep(0.25)
+
+    async def stream() -> int:
+        thread = await client.beta.threads.create(
+            messages=[{"role": "user", "content": "About a ship, in two hundred words."}]
+        )
+        names, text = [], ""
+        async with client.beta.threads.runs.stream(
+            thread_id=thread.id, assistant_id=assistant.id, max_completion_tokens=256
+        ) as events:
+            async for event in events:
+                names.append(event.event)
+                if event.event == "thread.message.delta":
+                    parts: Any = event.data.delta.content
+                    text += "".join(part.text.value or "" for part in parts)
+            final: Any = await events.get_final_messages()
+        once = {name for name in names if names.count(name) == 1}
+        expected = {"thread.run.created", "thread.run.in_progress", "thread.message.created"}
+        wrong = final[0].content[0].text.value != text
+        return len(expected - once) + int(wrong)
+
+    pollers = [asyncio.ensure_future(poll()) for _ in range(num_clients)]
+    lost = sum(await asyncio.gather(*(stream() for _ in range(num_streams))))
+    done.set()
+    await asyncio.gather(*pollers)
+    await client.close()
+    return waits, lost
+
+
+def first_delta(home: Path) -> None:
+    """How long after a token exists a client of the socket has its text."""
+    born: list[float] = []
+
+    def reply(_prompt: str) -> str:
+        return _ANSWER
+
+    runtime = Runtime(Settings(home=home, api_version="v2"), backend=ScriptedBackend(reply))
+    publish = runtime.bus.publish
+
+    def watched(run_id: str, events: Any) -> None:
+        if any(event.event == "thread.message.delta" for event in events):
+            born.append(time.perf_counter())
+        publish(run_id, events)
+
+    runtime.bus.publish = watched  # type: ignore[method-assign]  # to see when a token exists
+    delays = []
+    with served(runtime) as url:
+        client = openai.OpenAI(base_url=url, api_key="none")
+        assistant = client.beta.assistants.create(model="gpt-4")
+        for _ in range(30):
+            born.clear()
+            with client.beta.threads.create_and_run_stream(
+                assistant_id=assistant.id, thread={"messages": [{"role": "user", "content": "Hi"}]}
+            ) as events:
+                for event in events:
+                    if event.event == "thread.message.delta":
+                        delays.append((time.perf_counter() - born[0]) * 1000)
+                        break
+                events.until_done()
+    runtime.close()
+    report("first delta at a client of the socket", delays, unit="ms", target=Target(5))
+
+
+def main() -> None:
+    """Measure all."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--streams", type=int, default=8)
+    chosen = parser.parse_args()
+    warnings.simplefilter("ignore", DeprecationWarning)  # the SDK's, at every call of assistants
+    with tempfile.TemporaryDirectory() as home:
+        overhead(Path(home) / "overhead")
+        first_delta(Path(home) / "delta")
+        crowd(Path(home) / "crowd", chosen.clients, chosen.streams)
+
+
+if __name__ == "__main__":
+    main()

@@ -44,6 +44,13 @@ _PIECE_BYTES = 256
 _SPIN_COUNT = "5000"
 _LOG_LEVELS = {2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR, 5: logging.DEBUG}
 _set_up = threading.Lock()
+# What llama.cpp says when we tell it to stop: no error, though it calls it one.
+_OF_ABORTS = (
+    "graph_compute_async failed with error 1",
+    "failed to compute graph, compute status: 1",
+    "removing memory module entries",
+    "failed to decode, ret = 2",
+)
 _log_callback: Any = None  # llama.cpp keeps the pointer: it must outlive every model
 
 
@@ -71,11 +78,10 @@ def _library() -> Any:
 
             @llama.llama_log_callback  # type: ignore[untyped-decorator]  # ctypes
             def forward(level: int, text: bytes, _user_data: int) -> None:
-                log.log(
-                    _LOG_LEVELS.get(level, logging.DEBUG),
-                    "%s",
-                    text.decode("utf-8", "replace").rstrip(),
-                )
+                said = text.decode("utf-8", "replace").rstrip()
+                aborted = any(each in said for each in _OF_ABORTS)
+                known = logging.DEBUG if aborted else _LOG_LEVELS.get(level, logging.DEBUG)
+                log.log(known, "%s", said)
 
             llama.llama_log_set(forward, ctypes.c_void_p(0))
             llama.llama_backend_init()

@@ -96,13 +96,19 @@ class FunctionCaller:
             return instructions
         return self._dialect.system_text(instructions, self.functions)
 
-    def wants_call(self, model: ModelCalls, prompt: list[int], *, code: bool = False) -> bool:
+    def wants_call(
+        self,
+        model: ModelCalls,
+        prompt: list[int],
+        *,
+        beside_code: Callable[[], list[int]] | None = None,
+    ) -> bool:
         """Whether a call is to be made now.
 
         Args:
             model: asked.
             prompt: of a model that may call.
-            code: it may have code run as well, whose opener can begin with the same token.
+            beside_code: the prompt of a model that may have code run as well, if it may.
         """
         if self.forced:
             return True
@@ -111,7 +117,7 @@ class FunctionCaller:
         threshold = habits.again_above if self.answered else habits.call_above
         if model.first_logprob(prompt, opener) <= threshold:
             return False
-        return not code or self._prefers_call(model, prompt)
+        return beside_code is None or self._prefers_call(model, beside_code())
 
     def _prefers_call(self, model: ModelCalls, prompt: list[int]) -> bool:
         """Whether what its first token begins is rather a call than code."""

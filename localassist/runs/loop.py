@@ -118,7 +118,6 @@ class RunLoop:
             self._services, self._run, engine, self._recorder, shown=self._search.shown
         )
         try:
-            self._search.search(engine.n_ctx)
             while not self._take_turn(model, prompter):
                 pass
         except Interrupted:
@@ -152,19 +151,27 @@ class RunLoop:
         caller = turn.caller
         if not caller.functions or turn.coder.forced:
             return False
-        prompt = turn.prompter.tokens(self._calling_system(turn), turn.rounds.turns(may_call=True))
-        return caller.wants_call(turn.model, prompt, code=turn.coder.enabled) and self._wait(turn)
+        system, closing = self._functions_system(turn), turn.rounds.turns(may_call=True)
 
-    def _calling_system(self, turn: _Turn) -> str | None:
-        instructions = self._run.instructions
-        if not turn.coder.shown:
-            return turn.caller.system_text(instructions)
-        functions, code = turn.caller.system_text(None), turn.coder.system_text(instructions)
-        return f"{functions}\n\n{code}"
+        def beside_code() -> list[int]:
+            functions, code = caller.system_text(None), turn.coder.system_text(None)
+            own = self._run.instructions
+            every = [functions, code, f"# Your task\n{own}" if own else None]
+            return turn.prompter.tokens("\n\n".join(filter(None, every)), closing)
+
+        return caller.wants_call(
+            turn.model,
+            turn.prompter.tokens(system, closing),
+            beside_code=beside_code if turn.coder.enabled else None,
+        ) and self._wait(turn)
+
+    def _functions_system(self, turn: _Turn) -> str | None:
+        """Functions alone: told of code as well, small models answer in words too often."""
+        return turn.caller.system_text(self._run.instructions)
 
     def _wait(self, turn: _Turn) -> bool:
         """Let the run wait for calls; False if all that come have been answered already."""
-        system, closing = self._calling_system(turn), turn.rounds.turns(may_call=True)
+        system, closing = self._functions_system(turn), turn.rounds.turns(may_call=True)
         prompter, model = turn.prompter, turn.model
         calls = turn.caller.write(
             model,
@@ -183,10 +190,16 @@ class RunLoop:
         """Write a message and end, or do what begins in it; True if the run rests or has ended."""
         wanted = answer_format(self._run.response_format)
         prompter, model = turn.prompter, turn.model
+        # Whether functions are called is decided first: passages would draw the model's attention
+        # away from them, and what they give answers the question.
+        if not turn.rounds.answered:
+            self._search.search(model.engine.n_ctx)
         # Once functions have given results, they are not shown: small models would call again.
-        hidden = turn.rounds.answered or not turn.caller.functions
+        hidden = turn.rounds.answered or not turn.caller.functions or turn.coder.shown
         system = (
-            turn.coder.system_text(self._run.instructions) if hidden else self._calling_system(turn)
+            turn.coder.system_text(self._run.instructions)
+            if hidden
+            else self._functions_system(turn)
         )
         system, closing = wanted.system_text(system), turn.rounds.turns(may_call=False)
         prompt = prompter.tokens(system, closing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,9 @@ _MAX_STREAMS = 32
 class ChatStream(Channel[ChatCompletionChunk]):
     """The chunks of one answer, as they come. Closing it ends the generation."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopped: threading.Event) -> None:
         super().__init__()
-        self.stopped = threading.Event()
+        self.stopped = stopped
 
     def cancel(self) -> None:
         """Nobody reads any more."""
@@ -78,9 +79,15 @@ def create_chat_completion(
 def stream_chat_completion(runtime: Runtime, **params: Unpack[ChatCompletionParams]) -> ChatStream:
     """Answer a list of messages, piece by piece."""
     _check(runtime, params)
-    stream = ChatStream()
+    events = _events(runtime, params, stopped := threading.Event())
+    # What is wrong with the request shows before the first event, while there is a status yet.
+    first = next(events)
+    stream = ChatStream(stopped)
     worker = threading.Thread(
-        target=_write, args=(runtime, params, stream), name="chat-stream", daemon=True
+        target=_write,
+        args=(runtime, params, stream, itertools.chain([first], events)),
+        name="chat-stream",
+        daemon=True,
     )
     with _streams_lock:
         if len(_streams) >= _MAX_STREAMS:
@@ -97,10 +104,11 @@ _streams: set[threading.Thread] = set()
 _streams_lock = threading.Lock()
 
 
-def _write(runtime: Runtime, params: Mapping[str, Any], stream: ChatStream) -> None:
-    head = _head(runtime, params)
+def _write(
+    runtime: Runtime, params: Mapping[str, Any], stream: ChatStream, events: Iterator[Event]
+) -> None:
     try:
-        for chunk in _chunks(runtime, params, head, stream.stopped):
+        for chunk in _chunks(runtime, params, events):
             stream.put(chunk)
         stream.close()
     except (Interrupted, ClosedError):
@@ -115,13 +123,15 @@ def _write(runtime: Runtime, params: Mapping[str, Any], stream: ChatStream) -> N
 
 
 def _chunks(
-    runtime: Runtime, params: Mapping[str, Any], head: dict[str, Any], stopped: threading.Event
+    runtime: Runtime, params: Mapping[str, Any], events: Iterator[Event]
 ) -> Iterator[ChatCompletionChunk]:
+    head = _head(runtime, params)
+
     def chunk(delta: ChoiceDelta, **more: Any) -> ChatCompletionChunk:
         return ChatCompletionChunk(**head, choices=[ChunkChoice(delta=delta, **more)])
 
     yield chunk(ChoiceDelta(role="assistant", content=""))
-    for event in _events(runtime, params, stopped):
+    for event in events:
         if isinstance(event, Text):
             yield chunk(ChoiceDelta(content=event.text))
         elif isinstance(event, ToolCalls):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _MAX_NAME_CHARS = 255
 _NO_NAME = "upload"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def create_file(runtime: Runtime, **params: Unpack[FileCreateParams]) -> FileObject:
@@ -160,7 +162,10 @@ def _file_name(name: str) -> str:
     """A name without folders, of a length that file systems take."""
     # Names of Linux are bytes; what of them is no text is shown as missing.
     name = name.encode("utf-8", "replace").decode().replace("\0", "")
+    name = _CONTROL.sub("", name)
     name = PurePath(name.replace("\\", "/")).name or _NO_NAME
+    if name in (".", ".."):
+        name = _NO_NAME
     if len(name) <= _MAX_NAME_CHARS:
         return name
     suffix = PurePath(name).suffix[:20]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import socket
 from typing import Annotated
 
 import typer
@@ -23,10 +22,10 @@ def serve(
     The address is this machine's own unless --host says otherwise; then the environment variable
     LOCALASSIST_API_KEY has to hold a key, which every request has to bring.
     """
-    from localassist._lazy import require
     from localassist.api import runtime as runtimes
     from localassist.errors import BadRequestError
     from localassist.http.app import LOOPBACK, App
+    from localassist.http.server import listening_socket, server
     from localassist.settings import Settings
 
     key = os.environ.get(_KEY) or None
@@ -37,47 +36,18 @@ def serve(
             param="host",
             hint=f"Set {_KEY} to a long random text, and give it to the clients as their API key.",
         )
-    uvicorn = require("uvicorn", package="localassist[server]")
     runtime = runtimes.acquire(Settings.from_env(home=home, model=model))
     # With a key, no page of a browser gets in by a name that was made to point here.
     app = App(runtime, api_key=key, hosts=None if key else LOOPBACK | {host})
-    listening = _listening(host, port)
+    listening = listening_socket(host, port)
     port = listening.getsockname()[1]
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-        h11_max_incomplete_event_size=65536,
-    )
     typer.echo(f"Serving {runtime.settings.home}")
     typer.echo(f"base_url: http://{host}:{port}/v1" + ("" if key is None else "  (key needed)"))
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        server(app).run(sockets=[listening])
     finally:
         # Runs that are not done are resumed by whoever opens the folder next.
         runtimes.release(runtime)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    from localassist.errors import BadRequestError
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns off the delay of small packets only where the protocol is said.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise BadRequestError(
-            f"Cannot listen on {host}:{port}: {error.strerror}.",
-            code="address_unusable",
-            param="port",
-            hint="Choose another one with --port; 0 takes any that is free.",
-        ) from None
-    return listening
 
 
 def _is_loopback(host: str) -> bool:

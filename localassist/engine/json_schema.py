@@ -59,13 +59,22 @@ def check_schema(schema: Any) -> None:
         BadRequestError: code `invalid_schema`; it names the keyword and where it stands.
     """
     jsonschema = require("jsonschema", package="jsonschema")
+    draft = schema.get("$schema") if isinstance(schema, dict) else None
+    if draft is not None and not isinstance(draft, str):
+        raise BadRequestError(
+            "Not a JSON Schema: at '$schema': it is not a string.", code="invalid_schema"
+        )
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     errors = jsonschema.exceptions
     try:
         kind.check_schema(schema)
+    except RecursionError:
+        raise BadRequestError(
+            "The schema nests too deeply.", code="invalid_schema", hint="Flatten it."
+        ) from None
     except errors.SchemaError as error:
         # Of a union's branches, the one that fits best tells what was meant.
-        error = errors.best_match([error])
+        error = errors.best_match(error.context) or error
         where = "/".join(str(part) for part in error.absolute_path) or "the schema"
         raise BadRequestError(
             f"Not a JSON Schema: at '{where}': {_short(error.message)}.", code="invalid_schema"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import re
 import tempfile
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from localassist._lazy import require
 from localassist.http.dispatch import error_reply, handle
@@ -31,10 +31,11 @@ MAX_JSON_BYTES = 64 << 20
 MAX_HEADERS = 200
 BODY_SILENCE_S = 30.0  # between two pieces of a request's body
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]@:/\s]+))(?::[0-9]{1,5})?")
+_MIN_BYTES_A_SECOND = 20_000
 _IN_MEMORY_BYTES = 1 << 20
 _CALLS = 32  # operations at once; streams take no OS thread
 _UPLOADS = ("/v1/files", "/files")
-_FORBIDDEN = {"type": "invalid_request_error", "param": None}
 
 
 class TooLargeError(Exception):
@@ -82,8 +83,9 @@ class App:
                 if reply is None:
                     request = _request(scope, body)
                     reply = await self._run(handle, self._runtime, request)
+        reply.headers.setdefault("x-request-id", self._runtime.new_id("req"))
         log.info(
-            "%s %s %d", scope["method"], scope["path"], reply.status,
+            "%s %s %d", scope["method"], _raw_path(scope), reply.status,
             extra={"request_id": reply.headers.get("x-request-id")},
         )  # fmt: skip
         await _send(reply, receive, send)
@@ -91,22 +93,20 @@ class App:
     def _refused(self, scope: Scope) -> Reply | None:
         """The reply to a request that must not reach the operations, or None."""
         if len(scope["headers"]) > MAX_HEADERS:
-            return error_reply(431, {**_FORBIDDEN, "message": "Too many headers.", "code": None})
+            return _refusal(431, "Too many headers.", None)
         headers = _headers(scope)
         if self._hosts is not None and _name(headers.get("host", "")) not in self._hosts:
             message = "This server is not known by that name. Use the address that it printed."
-            return error_reply(403, {**_FORBIDDEN, "message": message, "code": "host_not_allowed"})
+            return _refusal(403, message, "host_not_allowed")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        if origin is not None and origin.partition("://")[2] != headers.get("host"):
             message = "Pages of other sites may not use this server."
-            return error_reply(
-                403, {**_FORBIDDEN, "message": message, "code": "origin_not_allowed"}
-            )
+            return _refusal(403, message, "origin_not_allowed")
         if scope["path"] == "/health":
             return json_reply(200, {"status": "ok"})
         if self._api_key is not None and not self._knows_key(headers):
             message = "Incorrect API key provided. It is the one that the server was started with."
-            return error_reply(401, {**_FORBIDDEN, "message": message, "code": "invalid_api_key"})
+            return _refusal(401, message, "invalid_api_key")
         return None
 
     def _knows_key(self, headers: Mapping[str, str]) -> bool:
@@ -125,18 +125,20 @@ class App:
                     body.write(piece)
         except TooLargeError:
             message = f"The request has more than {most:,} bytes, which is the most."
-            return error_reply(413, {**_FORBIDDEN, "message": message, "code": "too_large"})
+            return _refusal(413, message, "too_large")
         except asyncio.TimeoutError:
             message = "The request's body did not come in time."
-            return error_reply(408, {**_FORBIDDEN, "message": message, "code": "timeout"})
+            return _refusal(408, message, "timeout")
         except ConnectionError:
-            return error_reply(400, {**_FORBIDDEN, "message": "It went away.", "code": None})
+            return _refusal(400, "It went away.", None)
         body.seek(0)
         return None
 
 
 async def _pieces(receive: Receive, *, most: int, silence_s: float) -> AsyncIterator[bytes]:
     more, size = True, 0
+    loop = asyncio.get_running_loop()
+    started = loop.time()
     while more:
         message = await asyncio.wait_for(receive(), silence_s)
         if message["type"] == "http.disconnect":
@@ -145,6 +147,9 @@ async def _pieces(receive: Receive, *, most: int, silence_s: float) -> AsyncIter
         size += len(piece)
         if size > most:
             raise TooLargeError
+        # A byte now and then is no body either.
+        if loop.time() - started > silence_s + size / _MIN_BYTES_A_SECOND:
+            raise asyncio.TimeoutError
         yield piece
         more = message.get("more_body", False)
 
@@ -183,20 +188,35 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 
 def _request(scope: Scope, body: Any) -> Request:
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
     return Request(
         method=scope["method"],
-        path=raw.decode("latin-1"),
+        path=_raw_path(scope),
         query=scope["query_string"].decode("latin-1"),
         headers=_headers(scope),
         body=body,
     )
 
 
+def _raw_path(scope: Scope) -> str:
+    """The path as it came, with what would break a line of the log still encoded."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("ascii", "replace")
+    return raw.decode("latin-1")
+
+
 def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    found: dict[str, str] = {}
+    for raw, value in scope["headers"]:
+        name, text = raw.decode("latin-1"), value.decode("latin-1")
+        found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
 
 
 def _name(host: str) -> str:
     """The name in a Host header, without its port."""
-    return urlsplit(f"//{host}").hostname or ""
+    match = _HOST.fullmatch(host)
+    return "" if match is None else (match[1] or match[2]).lower()
+
+
+def _refusal(status: int, message: str, code: str | None) -> Reply:
+    body = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    return error_reply(status, body)

@@ -24,7 +24,7 @@ _NOT_JSON = (
     "your HTTP library correctly. The API expects a JSON payload, but what was sent was not valid "
     "JSON.)"
 )
-_MAX_DEPTH = 200
+_ENCODED = (("%22", '"'), ("%0D", ""), ("%0A", ""))
 
 
 @contextmanager
@@ -72,6 +72,9 @@ def _form(request: Request, opened: ExitStack) -> dict[str, Any]:
         opened.callback(file.close)
         file.file_object.seek(0)
         name = (file.file_name or b"").decode("utf-8", "replace")
+        # As browsers do, the SDK's library encodes what would end the name, and nothing else.
+        for encoded, char in _ENCODED:
+            name = name.replace(encoded, char)
         _set(params, (file.field_name or b"").decode("utf-8", "replace"), (name, file.file_object))
 
     stream: BinaryIO = io.BytesIO(request.body) if isinstance(request.body, bytes) else request.body

@@ -6,10 +6,12 @@ Nothing is raised: what goes wrong is an error's JSON with its status.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
 from localassist.api.chat import ChatStream
+from localassist.api.operation import OPTIONS
 from localassist.errors import BadRequestError, LocalAssistError
 from localassist.http import routes, sse
 from localassist.http.body import params_of
@@ -34,6 +36,7 @@ _POLLED = frozenset(
         "vector_stores.file_batches.retrieve",
     }
 )
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 _LISTS = frozenset({"include"})
 _NUMBERS = frozenset({"limit"})
 
@@ -68,16 +71,23 @@ def _answer(runtime: Runtime, request: Request) -> Reply:
     route = match.routes.get(request.method)
     if route is None:
         return _no_route(405, f"Not allowed to {request.method} on {request.path[:200]}.")
+    # A request that does not say its generation is told so before anything else is looked at.
+    default = runtime.settings.http_version
+    shape_of(request.headers, segments, default=default, stream=False)
     with params_of(request) as body:
         stream = body.get("stream") is True and route.stream is not None
-        shape = shape_of(
-            request.headers, segments, default=runtime.settings.http_version, stream=stream
-        )
         operation = route.stream if stream else route.plain
         assert operation is not None, "a path's stream has a plain operation beside it"
         if stream:
             body.pop("stream")
-        result = operation.call(runtime, **{**body, **_query(request, body), **match.ids})
+        given = {**body, **_query(request, body)}
+        if foreign := sorted(given.keys() & (OPTIONS | match.ids.keys())):
+            raise BadRequestError(
+                f"Unknown parameter: '{foreign[0]}'.", code="unknown_parameter", param=foreign[0]
+            )
+        result = operation.call(runtime, **given, **match.ids)
+    stream = stream or isinstance(result, Subscription)
+    shape = shape_of(request.headers, segments, default=default, stream=stream)
     return _reply(operation, result, shape)
 
 
@@ -89,7 +99,7 @@ def _query(request: Request, body: dict[str, Any]) -> dict[str, Any]:
         if name in _LISTS:
             found.setdefault(name, []).append(value)
         elif name in _NUMBERS:
-            found[name] = int(value) if value.lstrip("-").isdecimal() else value
+            found[name] = int(value) if _NUMBER.fullmatch(value) else value
         else:
             found[name] = value
     if both := found.keys() & body.keys():

@@ -77,4 +77,4 @@ class Reply:
 def json_reply(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Reply:
     """A reply of JSON."""
     body = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-    return Reply(status, {"content-type": JSON, **(headers or {})}, body.encode())
+    return Reply(status, {"content-type": JSON, **(headers or {})}, body.encode("utf-8", "replace"))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from localassist._channel import Channel
 
+_LINE_ENDS = ("\u0085", "\u2028", "\u2029")
 _DONE = b"event: done\ndata: [DONE]\n\n"
 _DONE_UNNAMED = b"data: [DONE]\n\n"
 
@@ -40,6 +41,7 @@ class EventStream:
         """
         self._events = events
         self._frame = frame
+        self._named = named
         self._done = _DONE if named else _DONE_UNNAMED
         self._on_close = on_close
 
@@ -48,7 +50,7 @@ class EventStream:
             for event in self._events:
                 yield self._frame(event)
         except Exception as error:  # noqa: BLE001 - the reader is told, whatever it was
-            yield _error(error)
+            yield self._error(error)
         else:
             yield self._done
 
@@ -58,9 +60,16 @@ class EventStream:
             async for event in self._events.to_async():
                 yield self._frame(event)
         except Exception as error:  # noqa: BLE001 - as above
-            yield _error(error)
+            yield self._error(error)
         else:
             yield self._done
+
+    def _error(self, error: Exception) -> bytes:
+        if isinstance(error, LocalAssistError):
+            body: dict[str, Any] = error.body
+        else:
+            body = {"message": repr(error), "type": "server_error", "param": None, "code": None}
+        return frame(json.dumps({"error": body}), name="error" if self._named else None)
 
     def close(self) -> None:
         """Nobody reads any more."""
@@ -70,12 +79,8 @@ class EventStream:
 def frame(data: str, *, name: str | None = None) -> bytes:
     """One event; `data` is a single line."""
     head = "" if name is None else f"event: {name}\n"
+    # Old SDKs take these for ends of lines.
+    for char in _LINE_ENDS:
+        if char in data:
+            data = data.replace(char, f"\\u{ord(char):04x}")
     return f"{head}data: {data}\n\n".encode()
-
-
-def _error(error: Exception) -> bytes:
-    if isinstance(error, LocalAssistError):
-        body: dict[str, Any] = error.body
-    else:
-        body = {"message": repr(error), "type": "server_error", "param": None, "code": None}
-    return frame(json.dumps({"error": body}), name="error")

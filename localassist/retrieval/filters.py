@@ -33,7 +33,7 @@ def compiled(wanted: Any, path: str = "filters", *, depth: int = 0) -> Test:
         BadRequestError: it is not a filter.
     """
     kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if depth > _MAX_DEPTH or kind not in _COMPARE.keys() | _COMPOUND:
+    if depth > _MAX_DEPTH or not isinstance(kind, str) or kind not in _COMPARE.keys() | _COMPOUND:
         raise BadRequestError(
             f"Invalid value: {str(kind)[:100]!r}. Supported values are: "
             f"{', '.join(map(repr, [*_COMPARE, 'and', 'or']))}.",

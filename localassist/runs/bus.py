@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 
 from localassist._channel import Channel
 from localassist.types.message import MessageDelta, MessageDeltaObject, TextContentDelta, TextDelta
-from localassist.types.stream_event import AssistantStreamEvent, MessageDeltaEvent, RunEvent
+from localassist.types.stream_event import (
+    AssistantStreamEvent,
+    MessageDeltaEvent,
+    RunEvent,
+    ThreadEvent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,10 +64,7 @@ class EventBus:
     def publish(self, run_id: str, events: Sequence[AssistantStreamEvent]) -> None:
         """Hand the events to the run's listeners, in order."""
         with self._lock:
-            self._logs.setdefault(run_id, []).extend(events)
-            self._logs.move_to_end(run_id)
-            while len(self._logs) > _MAX_LOGS:
-                self._logs.popitem(last=False)
+            self._log(run_id, events)
             listening = list(self._subscriptions.get(run_id, ()))
             ends = any(map(_ends, events))
             if ends:
@@ -73,6 +75,21 @@ class EventBus:
                     subscription.put(event)
             if ends:
                 subscription.close()
+
+    def _log(self, run_id: str, events: Sequence[AssistantStreamEvent]) -> None:
+        """Keep the events of a run, if from its beginning; those of ended runs go first."""
+        log = self._logs.get(run_id)
+        if log is None:
+            first = events[0]
+            begins = isinstance(first, RunEvent) and first.event == "thread.run.created"
+            if not begins and not isinstance(first, ThreadEvent):
+                return
+            log = self._logs[run_id] = []
+        log.extend(events)
+        self._logs.move_to_end(run_id)
+        if len(self._logs) > _MAX_LOGS:
+            ended = (key for key, kept in self._logs.items() if _ends(kept[-1]))
+            self._logs.pop(next(ended, run_id), None)
 
     def join(self, run_id: str) -> Subscription | None:
         """Listen to a run from its beginning; None if that is not known here any more.

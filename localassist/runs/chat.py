@@ -79,7 +79,7 @@ class Answering:
         self._engine = engine
         self._params = params
         self._model = ModelCalls(engine, is_over=stopped.is_set)
-        self._talk = _Talk(params["messages"])
+        self._talk = Talk(params["messages"])
         run = _as_run(params, tools, now)
         self._rounds = Rounds(self._talk.steps(now))
         self._caller = FunctionCaller(run, self._rounds, engine.tools)
@@ -150,10 +150,15 @@ class Answering:
         return Ended(reason, usage)
 
 
-class _Talk:
+class Talk:
     """A list of messages, divided: the system's, what was said, and the calls since then."""
 
     def __init__(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Divide it.
+
+        Raises:
+            BadRequestError: its messages do not follow on one another.
+        """
         self.system: str | None = None
         self.turns: list[ChatMessage] = []
         self._calls: list[FunctionToolCall] = []

@@ -89,8 +89,8 @@ class ChatCompletionParams(RequestOptions, total=False):
     model: Required[Annotated[Str, Len(1, 4096)]]
     temperature: Temperature | None
     top_p: TopP | None
-    max_tokens: Annotated[int, Interval(ge=1)] | None
-    max_completion_tokens: Annotated[int, Interval(ge=1)] | None
+    max_tokens: Annotated[int, Interval(ge=1, le=2**31 - 1)] | None
+    max_completion_tokens: Annotated[int, Interval(ge=1, le=2**31 - 1)] | None
     stop: StopTexts | None
     seed: Seed | None
     response_format: ResponseFormat | None

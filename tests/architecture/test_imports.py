@@ -27,7 +27,7 @@ HOMES = {
     "httpx2": set(),
     "openai": {"http/transport.py"},
     "starlette": {"http/app.py"},
-    "uvicorn": {"cli/serve.py"},
+    "uvicorn": {"http/server.py"},
     "python_multipart": {"http/body.py"},
     "faiss": {"retrieval/index.py"},
     "torch": {"retrieval/optimize.py"},

@@ -13,7 +13,7 @@ FUNCTION = {
     "function": {
         "name": "weather",
         "description": "d",
-        "parameters": {"type": "object"},
+        "parameters": {"type": "object", "properties": {"a": {"type": "string"}}},
         "strict": False,
     },
 }
@@ -28,6 +28,7 @@ RUN = {
     "truncation_strategy": {"type": "auto", "last_messages": None},
     "tool_choice": {"type": "function", "function": {"name": "weather"}},
     "parallel_tool_calls": True, "response_format": "auto", "stream": False,
+    "max_prompt_tokens": 300, "max_completion_tokens": 300,
 }  # fmt: skip
 CHUNKS = {
     "type": "static", "static": {"max_chunk_size_tokens": 800, "chunk_overlap_tokens": 400},
@@ -89,6 +90,7 @@ RIGHT = [
         {
             "query": ["a"], "max_num_results": 5, "rewrite_query": False,
             "ranking_options": {"ranker": "auto", "score_threshold": 0.5},
+            "filters": {"type": "and", "filters": [{"type": "eq", "key": "a", "value": 1}]},
         },
     ),
     (
@@ -99,6 +101,7 @@ RIGHT = [
         "/chat/completions",
         {
             "model": "m", "temperature": 1, "top_p": 1, "max_tokens": 5, "stop": ["a"], "seed": 1,
+            "n": 1,
             "tools": [FUNCTION], "tool_choice": "auto", "parallel_tool_calls": True,
             "presence_penalty": 0, "frequency_penalty": 0, "response_format": {"type": "text"},
             "stream": False, "stream_options": {"include_usage": True}, "metadata": {"a": "1"},

@@ -9,6 +9,8 @@ import argparse
 import asyncio
 import math
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ROUNDS = 400
-_ANSWER = "word " * 200
 _MODEL = "smollm2-135m-instruct"
 
 
@@ -76,11 +77,21 @@ def overhead(home: Path) -> None:
 
 
 def crowd(home: Path, num_clients: int, num_streams: int) -> None:
-    """Clients that poll and that stream while a model answers; every event is counted."""
-    runtime = Runtime(Settings(home=home, api_version="v2", model=_MODEL))
-    with served(runtime) as url:
-        waits, lost = asyncio.run(_crowd(url, num_clients, num_streams))
-    runtime.close()
+    """Clients that poll and that stream while a model answers; every event is counted.
+
+    The server is a process of its own, as it is in use.
+    """
+    command = [sys.executable, "-m", "localassist", "serve", "--home", str(home), "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--model", _MODEL], stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None, "it was opened with a pipe"
+        server.stdout.readline()
+        url = server.stdout.readline().split()[1]
+        try:
+            waits, lost = asyncio.run(_crowd(url, num_clients, num_streams))
+        finally:
+            server.terminate()
     p99 = sorted(waits)[math.ceil(0.99 * len(waits)) - 1]
     report(f"retrieve, {num_clients} clients polling", waits, unit="ms")
     report("its p99", [p99], unit="ms", target=Target(50))
@@ -88,7 +99,8 @@ def crowd(home: Path, num_clients: int, num_streams: int) -> None:
 
 
 async def _crowd(url: str, num_clients: int, num_streams: int) -> tuple[list[float], int]:
-    client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
+    client = openai.AsyncOpenAI(base_url=url, api_key="none")
+    await client.models.list()  # tried again until the server listens
     assistant = await client.beta.assistants.create(model="gpt-4", instructions="Tell a story.")
     done = asyncio.Event()
     waits: list[float] = []
@@ -131,10 +143,7 @@ def first_delta(home: Path) -> None:
     """How long after a token exists a client of the socket has its text."""
     born: list[float] = []
 
-    def reply(_prompt: str) -> str:
-        return _ANSWER
-
-    runtime = Runtime(Settings(home=home, api_version="v2"), backend=ScriptedBackend(reply))
+    runtime = Runtime(Settings(home=home, api_version="v2", model=_MODEL))
     publish = runtime.bus.publish
 
     def watched(run_id: str, events: Any) -> None:
@@ -156,7 +165,9 @@ def first_delta(home: Path) -> None:
                     if event.event == "thread.message.delta":
                         delays.append((time.perf_counter() - born[0]) * 1000)
                         break
-                events.until_done()
+                run = events.current_run
+                assert run is not None, "its beginning was told"
+            client.beta.threads.runs.cancel(run.id, thread_id=run.thread_id)
     runtime.close()
     report("first delta at a client of the socket", delays, unit="ms", target=Target(5))
 

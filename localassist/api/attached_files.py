@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from localassist.api.runtime import Runtime
+    from localassist.store.connection import Transaction
+    from localassist.types.assistant import Assistant
 
     F = TypeVar("F", AssistantFile, MessageFile)
 
@@ -35,15 +37,17 @@ def create_assistant_file(
     """Attach a file to an assistant."""
     file_id = params["file_id"]
     files.check_exist(runtime, [file_id], param="file_id")
-    attached = {**_attached(runtime, assistant_id)}
-    attached.setdefault(file_id, int(runtime.now()))
-    if len(attached) > _MAX_FILES:
-        raise BadRequestError(
-            f"An assistant can have at most {_MAX_FILES} files.",
-            code="array_above_max_length",
-            param="file_id",
-        )
-    _attach(runtime, assistant_id, attached)
+    with runtime.store.write() as tx:
+        assistant = _found(tx, assistant_id)
+        attached = _attached(assistant)
+        attached.setdefault(file_id, int(runtime.now()))
+        if len(attached) > _MAX_FILES:
+            raise BadRequestError(
+                f"An assistant can have at most {_MAX_FILES} files.",
+                code="array_above_max_length",
+                param="file_id",
+            )
+        _attach(runtime, tx, assistant, attached)
     return _assistant_file(assistant_id, file_id, attached[file_id])
 
 
@@ -51,7 +55,7 @@ def retrieve_assistant_file(
     runtime: Runtime, file_id: FileId, assistant_id: AssistantId, **params: Unpack[NoParams]
 ) -> AssistantFile:
     """Return a file of an assistant."""
-    attached = _attached(runtime, assistant_id)
+    attached = _attached(assistants.find(runtime, assistant_id))
     if file_id not in attached:
         raise _no_file(file_id)
     return _assistant_file(assistant_id, file_id, attached[file_id])
@@ -61,7 +65,7 @@ def list_assistant_files(
     runtime: Runtime, assistant_id: AssistantId, **params: Unpack[ListParams]
 ) -> ListPage[AssistantFile]:
     """List an assistant's files, those attached last first."""
-    attached = _attached(runtime, assistant_id)
+    attached = _attached(assistants.find(runtime, assistant_id))
     return _page(
         [_assistant_file(assistant_id, file_id, at) for file_id, at in attached.items()],
         given(params),
@@ -72,10 +76,13 @@ def delete_assistant_file(
     runtime: Runtime, file_id: FileId, assistant_id: AssistantId, **params: Unpack[NoParams]
 ) -> Deleted:
     """Take a file from an assistant; the file itself stays."""
-    attached = _attached(runtime, assistant_id)
-    if file_id not in attached:
-        raise _no_file(file_id)
-    _attach(runtime, assistant_id, {k: at for k, at in attached.items() if k != file_id})
+    with runtime.store.write() as tx:
+        assistant = _found(tx, assistant_id)
+        attached = _attached(assistant)
+        if file_id not in attached:
+            raise _no_file(file_id)
+        left = {each: at for each, at in attached.items() if each != file_id}
+        _attach(runtime, tx, assistant, left)
     return Deleted(id=file_id, object="assistant.file.deleted")
 
 
@@ -100,24 +107,30 @@ def list_message_files(
     return _page(_message_files(runtime, message_id, thread_id), given(params))
 
 
-def _attached(runtime: Runtime, assistant_id: str) -> dict[str, int]:
+def _found(tx: Transaction, assistant_id: str) -> Assistant:
+    assistant = assistant_rows.TABLE.get(tx, assistant_id)
+    if assistant is None:
+        raise assistants.not_found(assistant_id)
+    return assistant
+
+
+def _attached(assistant: Assistant) -> dict[str, int]:
     """What is attached, in order; files that the later generation gave it count as well."""
-    assistant = assistants.find(runtime, assistant_id)
     attached = dict(assistant.attached)
     for file_id in code_files(assistant.tool_resources):
         attached.setdefault(file_id, assistant.created_at)
     return {each: at for each, at in attached.items() if each in assistant.file_ids}
 
 
-def _attach(runtime: Runtime, assistant_id: str, attached: dict[str, int]) -> None:
-    before = assistants.find(runtime, assistant_id)
+def _attach(
+    runtime: Runtime, tx: Transaction, assistant: Assistant, attached: dict[str, int]
+) -> None:
     resources = {
-        **(before.tool_resources or {}),
+        **(assistant.tool_resources or {}),
         "code_interpreter": {"file_ids": list(attached)},
     }
-    with runtime.store.write() as tx:
-        assistant_rows.TABLE.update(tx, assistant_id, attached=attached, tool_resources=resources)
-        assistants.hold_attached(runtime, tx, assistant_id)
+    assistant_rows.TABLE.update(tx, assistant.id, attached=attached, tool_resources=resources)
+    assistants.hold_attached(runtime, tx, assistant.id)
 
 
 def _message_files(runtime: Runtime, message_id: str, thread_id: str) -> list[MessageFile]:

@@ -79,6 +79,13 @@ def create_chat_completion(
 def stream_chat_completion(runtime: Runtime, **params: Unpack[ChatCompletionParams]) -> ChatStream:
     """Answer a list of messages, piece by piece."""
     _check(runtime, params)
+    with _streams_lock:
+        if len(_streams) >= _MAX_STREAMS:
+            raise BadRequestError(
+                f"There are {_MAX_STREAMS} streams already, which is the most.",
+                code="too_many_streams",
+                hint="Try again when one has ended.",
+            )
     events = _events(runtime, params, stopped := threading.Event())
     # What is wrong with the request shows before the first event, while there is a status yet.
     first = next(events)
@@ -90,11 +97,6 @@ def stream_chat_completion(runtime: Runtime, **params: Unpack[ChatCompletionPara
         daemon=True,
     )
     with _streams_lock:
-        if len(_streams) >= _MAX_STREAMS:
-            raise BadRequestError(
-                f"There are {_MAX_STREAMS} streams already, which is the most.",
-                code="too_many_streams",
-            )
         _streams.add(worker)
     worker.start()
     return stream

@@ -41,7 +41,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 def create_file(runtime: Runtime, **params: Unpack[FileCreateParams]) -> FileObject:
     """Upload a file: a path, bytes, an open file, or a tuple of a name and one of these."""
-    _delete_due(runtime)
+    delete_due(runtime)
     name, chunks = _opened(params["file"])
     expires_after = params.get("expires_after")
     now = int(runtime.now())
@@ -62,7 +62,7 @@ def retrieve_file(runtime: Runtime, file_id: FileId, **params: Unpack[NoParams])
 
 def list_files(runtime: Runtime, **params: Unpack[FileListParams]) -> ListPage[FileObject]:
     """List files, newest first."""
-    _delete_due(runtime)
+    delete_due(runtime)
     page = given(params)
     purpose = page.pop("purpose", None)
     also: dict[str, Any] = {}
@@ -104,7 +104,7 @@ def _delete(runtime: Runtime, tx: Transaction, stored: StoredFile) -> bool:
     return True
 
 
-def _delete_due(runtime: Runtime) -> None:
+def delete_due(runtime: Runtime) -> None:
     """Delete the files that were to be kept for a time only."""
     if files.due(runtime.store.read(), runtime.now()):
         with runtime.store.write() as tx:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from localassist.api import files
-from localassist.errors import BadRequestError
+from localassist.errors import BadRequestError, NotFoundError
 from localassist.store import documents, vector_store_files, vector_stores
 from localassist.types.vector_store import AUTO_CHUNKS, VectorStoreFile
 
@@ -26,6 +26,9 @@ def attach(
     for_owner: bool = False,
 ) -> None:
     """Put a file that exists into a vector store; again, what failed is tried once more."""
+    # It may have been deleted since the caller looked.
+    if vector_stores.TABLE.get(tx, vector_store_id) is None:
+        raise NotFoundError(f"Vector store with id '{vector_store_id}' not found.")
     stored = files.find(runtime, file_id)
     document = documents.add(tx, sha256=stored.sha256, filename=stored.filename)
     documents.retry(tx, document.id)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
-from localassist.api import locks, vector_stores
+from localassist.api import files, locks, vector_stores
 from localassist.api import messages as message_operations
 from localassist.api import threads as thread_operations
 from localassist.api._given import given
@@ -227,6 +227,7 @@ def _order_with_thread(runtime: Runtime, params: Mapping[str, Any]) -> _Order:
 
 
 def _check_request(runtime: Runtime, params: Mapping[str, Any]) -> None:
+    files.delete_due(runtime)  # what has expired is not searched any more
     if params.get("model") is not None:
         runtime.check_model(params["model"])
     strategy = params.get("truncation_strategy")
@@ -288,9 +289,11 @@ def _prepare_search(runtime: Runtime, tx: Transaction, run: Run) -> None:
     """Have the thread's files in a store, and the stores of the run live on."""
     thread = threads.TABLE.get(tx, run.thread_id)
     assert thread is not None, "it was looked up above"
-    vector_stores.check_usable(
-        runtime, searched_stores(thread.tool_resources), param="thread_id", gone_is_fine=True
-    )
+    for stores, param in (
+        (searched_stores(thread.tool_resources), "thread_id"),
+        (run.vector_store_ids, "assistant_id"),
+    ):
+        vector_stores.check_usable(runtime, stores, param=param, gone_is_fine=True)
     hold_thread_files(runtime, tx, thread)
     vector_stores.touch(
         runtime, tx, [*run.vector_store_ids, *searched_stores(thread.tool_resources)]

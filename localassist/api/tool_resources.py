@@ -212,10 +212,12 @@ def hold_attachments(
     searched = [each for each in attached_for(attachments, "file_search") if each not in code_ids]
     if not searched:
         return stored
-    own, ids = store_rows.owned(tx, thread_id), searched_stores(stored)
+    own = store_rows.owned(tx, thread_id)
+    ids = [each for each in searched_stores(stored) if store_rows.TABLE.get(tx, each) is not None]
     if own is None and ids:
         for file_id in searched:
-            held_files.attach(runtime, tx, ids[0], file_id)
+            if vector_store_files.find(tx, ids[0], file_id) is None:
+                held_files.attach(runtime, tx, ids[0], file_id)
         return stored
     held = [] if own is None else [each.id for each in vector_store_files.of_store(tx, own.id)]
     return hold(runtime, tx, stored, [*held, *searched], owner=thread_id)
@@ -237,4 +239,4 @@ def hold_thread_files(runtime: Runtime, tx: Transaction, thread: Thread) -> None
 
 def _expiring(store: VectorStore) -> None:
     store.expires_after = dict(_THREAD_STORE_EXPIRES)
-    store.expires_at = store.created_at + 7 * 86400
+    store.expires_at = vector_stores.expiry(_THREAD_STORE_EXPIRES, store.created_at)

@@ -62,7 +62,7 @@ def update_vector_store(
     }
     if "expires_after" in changes:
         last = store.last_active_at or store.created_at
-        changes["expires_at"] = _expiry(changes["expires_after"], last)
+        changes["expires_at"] = expiry(changes["expires_after"], last)
     with runtime.store.write() as tx:
         if changes and not vector_stores.TABLE.update(tx, vector_store_id, **changes):
             raise not_found(vector_store_id)
@@ -111,7 +111,8 @@ def search_vector_store(
         files=found_files,
     )
     threshold = (params.get("ranking_options") or {}).get("score_threshold") or 0.0
-    _touch(runtime, vector_store_id)
+    with runtime.store.write() as tx:
+        touch(runtime, tx, [vector_store_id])
     return SearchPage(
         search_query=queries,
         data=[_result(each) for each in passages if each.score >= threshold],
@@ -165,7 +166,7 @@ def build(runtime: Runtime, params: dict[str, Any], *, owner: str | None = None)
         description=params.get("description"),
         metadata=params.get("metadata") or {},
         expires_after=expires_after,
-        expires_at=_expiry(expires_after, now),
+        expires_at=expiry(expires_after, now),
         last_active_at=now,
         owner=owner,
     )
@@ -176,13 +177,9 @@ def not_found(vector_store_id: str) -> NotFoundError:
     return NotFoundError(f"Vector store with id '{vector_store_id}' not found.")
 
 
-def _expiry(expires_after: Any, last_active_at: int) -> int | None:
+def expiry(expires_after: Any, last_active_at: int) -> int | None:
+    """When a vector store expires that is not used any more."""
     return None if expires_after is None else last_active_at + expires_after["days"] * _DAY_S
-
-
-def _touch(runtime: Runtime, vector_store_id: str) -> None:
-    with runtime.store.write() as tx:
-        touch(runtime, tx, [vector_store_id])
 
 
 def touch(runtime: Runtime, tx: Transaction, vector_store_ids: list[str]) -> None:

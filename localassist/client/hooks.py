@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     Call = tuple[str, tuple[Any, ...]]
 
+_RUN_STOPS = frozenset(
+    {"requires_action", "completed", "incomplete", "failed", "cancelled", "expired"}
+)
 _STEP_ENDS = frozenset({"completed", "failed", "cancelled", "expired"})
 
 
@@ -53,6 +56,10 @@ class Hooks:
         called: list[Call] = [("on_event", (event,))]
         if isinstance(event, RunEvent):
             self.run = event.data
+            if event.event.rpartition(".")[2] in _RUN_STOPS:
+                # Calls of functions are complete although their step is not.
+                called += [("on_tool_call_done", (call,)) for call in self._calls[-1:]]
+                self._calls = []
         elif isinstance(event, RunStepEvent):
             called += self._step(event)
         elif isinstance(event, RunStepDeltaEvent):

@@ -53,8 +53,16 @@ class RunStream:
         self._version = version
         self._handler = handler or AssistantEventHandler()
         self._hooks = self._handler._hooks = Hooks()
+        self._events = self._heard()
 
     def __iter__(self) -> Iterator[AssistantStreamEvent]:
+        return self._events
+
+    def __next__(self) -> AssistantStreamEvent:
+        return next(self._events)
+
+    def _heard(self) -> Iterator[AssistantStreamEvent]:
+        """The events, once: whoever iterates again goes on where the last one stopped."""
         handler = self._handler
         try:
             for event in self._subscription:
@@ -123,8 +131,16 @@ class AsyncRunStream:
         self._version = version
         self._handler = handler or AsyncAssistantEventHandler()
         self._hooks = self._handler._hooks = Hooks()
+        self._events = self._heard()
 
-    async def __aiter__(self) -> AsyncIterator[AssistantStreamEvent]:
+    def __aiter__(self) -> AsyncIterator[AssistantStreamEvent]:
+        return self._events
+
+    async def __anext__(self) -> AssistantStreamEvent:
+        return await anext(self._events)
+
+    async def _heard(self) -> AsyncIterator[AssistantStreamEvent]:
+        """As that of RunStream."""
         handler = self._handler
         try:
             async for event in self._subscription.to_async():

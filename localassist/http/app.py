@@ -7,9 +7,9 @@ import hmac
 import logging
 import re
 import tempfile
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from localassist._lazy import require
 from localassist.http.dispatch import error_reply, handle
 from localassist.http.message import Request, json_reply
 from localassist.store.blobs import MAX_BYTES
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[Mapping[str, Any]]]
     Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
+R = TypeVar("R")
 log = logging.getLogger("localassist.http")
 
 MAX_UPLOAD_BYTES = MAX_BYTES + (1 << 20)  # the form around the file
@@ -62,12 +63,12 @@ class App:
                 whose name was made to point here. None: any.
             body_silence_s: seconds without a piece of its body after which a request is dropped.
         """
-        concurrency = require("starlette.concurrency", package="starlette")
         self._runtime = runtime
         self._api_key = api_key
         self._hosts = hosts
         self._body_silence_s = body_silence_s
-        self._run: Any = concurrency.run_in_threadpool
+        # A pool of our own: its threads, and with them their connections, are not made anew.
+        self._pool = ThreadPoolExecutor(_CALLS, thread_name_prefix="http-call")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
@@ -89,6 +90,10 @@ class App:
             extra={"request_id": reply.headers.get("x-request-id")},
         )  # fmt: skip
         await _send(reply, receive, send)
+
+    async def _run(self, work: Callable[..., R], *arguments: Any) -> R:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, work, *arguments)
 
     def _refused(self, scope: Scope) -> Reply | None:
         """The reply to a request that must not reach the operations, or None."""

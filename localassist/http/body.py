@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _MULTIPART = "multipart/form-data"
 _READ_BYTES = 1 << 16
-_IN_MEMORY_BYTES = 1 << 20
+_MOST_FILES = 4
+_FORM = {"MAX_MEMORY_FILE_SIZE": 1 << 20, "MAX_FIELDS": 100, "MAX_FIELD_SIZE": 1 << 20}
 _NOT_JSON = (
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using "
     "your HTTP library correctly. The API expects a JSON payload, but what was sent was not valid "
@@ -68,8 +69,14 @@ def _form(request: Request, opened: ExitStack) -> dict[str, Any]:
         name = (field.field_name or b"").decode("utf-8", "replace")
         _set(params, name, (field.value or b"").decode("utf-8", "replace"))
 
+    num_files = 0
+
     def add_file(file: Any) -> None:
+        nonlocal num_files
+        num_files += 1
         opened.callback(file.close)
+        if num_files > _MOST_FILES:
+            raise ValueError("there are too many files in it.")
         file.file_object.seek(0)
         name = (file.file_name or b"").decode("utf-8", "replace")
         # As browsers do, the SDK's library encodes what would end the name, and nothing else.
@@ -80,9 +87,7 @@ def _form(request: Request, opened: ExitStack) -> dict[str, Any]:
     stream: BinaryIO = io.BytesIO(request.body) if isinstance(request.body, bytes) else request.body
     headers = {"Content-Type": request.headers["content-type"].encode()}
     try:
-        parser = multipart.create_form_parser(
-            headers, add_field, add_file, config={"MAX_MEMORY_FILE_SIZE": _IN_MEMORY_BYTES}
-        )
+        parser = multipart.create_form_parser(headers, add_field, add_file, config=_FORM)
         while chunk := stream.read(_READ_BYTES):
             parser.write(chunk)
         parser.finalize()

@@ -36,6 +36,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
             param="port",
             hint="Choose another one with --port; 0 takes any that is free.",
         ) from None
+    listening.listen()  # who comes before the server has begun has to wait only
     return listening
 
 

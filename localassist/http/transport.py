@@ -57,25 +57,25 @@ def openai_client(home: str | os.PathLike[str] | None = None, **kwargs: Any) -> 
         home: the data folder; by default that of the settings.
         **kwargs: of `openai.OpenAI`; `settings` and `runtime` are those of `openai_transport`.
     """
-    openai, library = require("openai", package="openai"), _library()
-    return openai.OpenAI(**_arguments(home, library.Client, library, kwargs))
+    return _made(home, "OpenAI", "Client", kwargs)
 
 
 def async_openai_client(home: str | os.PathLike[str] | None = None, **kwargs: Any) -> Any:
     """As `openai_client`: an `openai.AsyncOpenAI`."""
+    return _made(home, "AsyncOpenAI", "AsyncClient", kwargs)
+
+
+def _made(home: Any, name: str, http_client: str, kwargs: dict[str, Any]) -> Any:
     openai, library = require("openai", package="openai"), _library()
-    return openai.AsyncOpenAI(**_arguments(home, library.AsyncClient, library, kwargs))
-
-
-def _arguments(home: Any, client: Any, library: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-    own = {name: kwargs.pop(name) for name in ("settings", "runtime") if name in kwargs}
+    own = {key: kwargs.pop(key) for key in ("settings", "runtime") if key in kwargs}
     transport = openai_transport(home, library, **own)
-    return {
-        "api_key": "localassist",
-        "base_url": _BASE_URL,
-        "http_client": client(transport=transport, base_url=_BASE_URL, timeout=None),
-        **kwargs,
-    }
+    client = getattr(library, http_client)(transport=transport, base_url=_BASE_URL, timeout=None)
+    given = {"api_key": "localassist", "base_url": _BASE_URL, "http_client": client, **kwargs}
+    try:
+        return getattr(openai, name)(**given)
+    except BaseException:
+        transport.close()
+        raise
 
 
 def _library() -> Any:

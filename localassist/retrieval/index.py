@@ -15,11 +15,8 @@ if TYPE_CHECKING:
 
     from localassist.retrieval.embed import Vectors
 
-# Exact search in float32 up to here; above it half the memory, above that a rough first choice.
+# Exact search in float32 up to here, above it in float16: half the memory.
 MAX_FLAT = 200_000
-MAX_EXACT = 2_000_000
-_LISTS_PER_ROOT = 4
-_PROBED = 32
 
 
 class VectorIndex:
@@ -41,18 +38,10 @@ class VectorIndex:
         inner: Any
         if len(ids) <= MAX_FLAT:
             inner = faiss.IndexFlatIP(DIM)
-        elif len(ids) <= MAX_EXACT:
+        else:
             inner = faiss.IndexScalarQuantizer(
                 DIM, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
             )
-        else:
-            lists = int(_LISTS_PER_ROOT * len(ids) ** 0.5)
-            inner = faiss.IndexIVFScalarQuantizer(
-                faiss.IndexFlatIP(DIM), DIM, lists, faiss.ScalarQuantizer.QT_fp16,
-                faiss.METRIC_INNER_PRODUCT,
-            )  # fmt: skip
-            inner.train(vectors)
-            inner.nprobe = _PROBED
         made = cls(faiss.IndexIDMap2(inner), set())
         made.add(ids, vectors)
         return made

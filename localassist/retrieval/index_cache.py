@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ log = logging.getLogger("localassist.retrieval")
 
 # A smaller one is built from the rows as fast as it is read from the disk.
 MIN_SAVED = 2_000
+_UNFINISHED_S = 600
 _READ_AT_ONCE = 20_000
 
 
@@ -74,6 +76,17 @@ class IndexCache:
         for path in self._saved(store_id):
             path.unlink(missing_ok=True)
 
+    def sweep(self) -> None:
+        """Delete the files of stores that are gone, and what killed processes left unfinished."""
+        if not self._folder.is_dir():
+            return
+        for path in self._folder.iterdir():
+            store_id = path.name.partition("-")[0]
+            gone = vector_stores.generation(self._store.read(), store_id) < 0
+            old = time.time() - path.stat().st_mtime > _UNFINISHED_S
+            if gone or (path.suffix != ".faiss" and old):
+                path.unlink(missing_ok=True)
+
     def save(self) -> None:
         """Write down what has changed and is worth it."""
         with self._lock:
@@ -86,8 +99,11 @@ class IndexCache:
         with self._lock:
             entry = self._entries.setdefault(store_id, _Entry())
             self._entries.move_to_end(store_id)
-            while len(self._entries) > self._max_open:
-                self._entries.popitem(last=False)
+            beyond = len(self._entries) - self._max_open
+            dropped = [self._entries.popitem(last=False) for _ in range(max(0, beyond))]
+        for other, each in dropped:
+            with each.lock:
+                self._save(other, each)
         return entry
 
     def _current(self, store_id: str, entry: _Entry) -> VectorIndex:

@@ -11,11 +11,12 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from localassist._lazy import require
 from localassist._owner import owner_may_live
-from localassist.errors import ClosedError, LocalAssistError
+from localassist.errors import ClosedError, HomeError, LocalAssistError
 from localassist.retrieval.extract.extractor import Extractor
 from localassist.retrieval.extract.page import Page, UnreadableError
 from localassist.retrieval.windows import windows
@@ -110,6 +111,12 @@ class Ingester:
         if self._worker is None and documents.claimable(self._store.read()):
             self.notify()
 
+    def renew(self) -> None:
+        """Prolong the claims of this process; to be called often while it lives."""
+        if self._worker is not None:
+            with self._store.write() as tx:
+                documents.renew(tx, owner=self._owner, until=self._now() + self._lease_s)
+
     def wait(
         self,
         store_ids: list[str],
@@ -144,13 +151,14 @@ class Ingester:
     # --- the worker ---
 
     def _work(self) -> None:
+        self._indexes.sweep()
         while not self._closing.is_set():
             self._wake.wait(_IDLE_S)
             self._wake.clear()
             try:
                 while not self._closing.is_set() and (claimed := self._claim()):
                     self._index(claimed)
-                    self._indexes.save()
+                self._indexes.save()
             except ClosedError:
                 return
             except Exception:  # a worker outlives whatever a document does to it
@@ -191,9 +199,13 @@ class Ingester:
             except UnreadableError as error:
                 part.ended = not self._closing.is_set()
                 part.error = json.dumps({"code": error.code, "message": error.message})
-            except LocalAssistError as error:
+            except (HomeError, ClosedError):
+                raise  # it is not the document's fault, and passes
+            except Exception as error:
+                log.exception("a document could not be read")
                 part.ended = True
-                part.error = json.dumps({"code": "server_error", "message": str(error)})
+                message = str(error) if isinstance(error, LocalAssistError) else repr(error)
+                part.error = json.dumps({"code": "server_error", "message": message})
             if _num_windows(parts) >= PIECE_WINDOWS:
                 self._write(parts)
         self._write(parts)
@@ -204,7 +216,7 @@ class Ingester:
         if document.pages_done:
             return False
         with self._store.write() as tx:
-            twin = documents.twin(tx, document)
+            twin = documents.twin(tx, document, suffix=PurePath(document.filename).suffix)
             if twin is None or not documents.held(tx, document.id, owner=self._owner):
                 return False
             documents.copy(tx, twin.id, document.id)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # A chunk that says so much of what a better one says already is left out.
 _MOST_IN_COMMON = 0.5
+_MOST_HEADS = 2
 _WINDOWS_A_PASSAGE = 4  # more of them are seldom neighbours, and each has to be read
 
 
@@ -130,7 +131,7 @@ class PassageReader:
     def head(
         self, store_ids: Sequence[str], *, max_tokens: int, ranked: Sequence[Ranked] = ()
     ) -> list[Passage]:
-        """The beginnings of the files, each file's as long as every file can have one.
+        """The beginnings of the first files, each as long as there is room.
 
         Args:
             store_ids: which files.
@@ -139,15 +140,28 @@ class PassageReader:
         """
         scores = {each.window_id: each for each in ranked}
         held = self._held(store_ids)
-        room = max_tokens // max(1, len(held))
+        first = sorted(held)[:_MOST_HEADS]
+        room = max_tokens // max(1, len(first))
         groups: list[list[StoredWindow]] = []
-        for document_id in sorted(held):
+        for document_id in first:
             windows = documents.head(self._store.read(), document_id, limit=room // 20 + 1)
             pages: dict[int, list[StoredWindow]] = {}
             for window in _within(windows, room):
                 pages.setdefault(window.page, []).append(window)
             groups += pages.values()
         return [self._passage(held[group[0].document_id], group, scores) for group in groups]
+
+    def whole(self, store_ids: Sequence[str], *, ranked: Sequence[Ranked] = ()) -> list[Passage]:
+        """All of the files, a passage for each page; `ranked` is what was found, for the scores."""
+        scores = {each.window_id: each for each in ranked}
+        held = self._held(store_ids)
+        found = []
+        for document_id in sorted(held):
+            pages: dict[int, list[StoredWindow]] = {}
+            for window in documents.all_windows(self._store.read(), document_id):
+                pages.setdefault(window.page, []).append(window)
+            found += [self._passage(held[document_id], group, scores) for group in pages.values()]
+        return found
 
     def num_tokens(self, store_ids: Sequence[str]) -> int:
         """Tokens of all files together, in those of the embedding model."""

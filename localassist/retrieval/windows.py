@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     TokenStarts = Callable[[str], Sequence[int]]
 
 MAX_TOKENS = 240
+_MOST_CHARS_A_TOKEN = 8
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ def windows(text: str, token_starts: TokenStarts, *, max_tokens: int = MAX_TOKEN
     starts = token_starts(text)
 
     def count(span: Span) -> int:
-        return bisect.bisect_left(starts, span.stop) - bisect.bisect_left(starts, span.start)
+        tokens = bisect.bisect_left(starts, span.stop) - bisect.bisect_left(starts, span.start)
+        # Whatever has no spaces is one token to the embedding model, and thousands to others.
+        return max(tokens, (span.stop - span.start) // _MOST_CHARS_A_TOKEN)
 
     pieces = [piece for span in sentences(text) for piece in _pieces(text, span, count, max_tokens)]
     total = sum(count(piece) for piece in pieces)

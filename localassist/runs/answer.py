@@ -92,8 +92,10 @@ class AnswerWriter:
             return self._code(request, "", code, watches.begin_code)
         text, reason = "", None
         events = self._model.generate(request)
-        self._citing = self._make_citing()
         for event in events:
+            if self._citing is None and not text:
+                # While the model goes on to its second word.
+                self._citing = self._make_citing()
             text += event.text
             words = event.text if code is None else code.feed(event.text)
             self._record(watches.calls.feed(words))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from localassist.types.message import FileCitationAnnotation
 
+_FEW_EVENTS = 64  # above, the pieces of a text are kept as one
 _MAX_LOGS = 64  # runs whose events can be had from their beginning
 _STREAM_ENDS = frozenset(
     f"thread.run.{status}"
@@ -85,7 +86,12 @@ class EventBus:
             if not begins and not isinstance(first, ThreadEvent):
                 return
             log = self._logs[run_id] = []
-        log.extend(events)
+        for event in events:
+            merged = merge_deltas(log[-1], event) if log and len(log) > _FEW_EVENTS else None
+            if merged is None:
+                log.append(event)
+            else:
+                log[-1] = merged
         self._logs.move_to_end(run_id)
         if len(self._logs) > _MAX_LOGS:
             ended = (key for key, kept in self._logs.items() if _ends(kept[-1]))

@@ -97,7 +97,7 @@ class CodeRecord:
 def abandon_code(services: Services, run_id: str) -> None:
     """Fail the steps whose code was running when another process died; it is written again."""
     now = int(services.now())
-    error = LastError(code="server_error", message="The process that ran the code has ended.")
+    error = LastError(code="server_error", message="The process that did this has ended.")
     with services.store.write() as tx:
         for step in run_steps.open_of_run(tx, run_id):
             details = step.step_details

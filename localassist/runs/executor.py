@@ -55,6 +55,7 @@ class RunExecutor:
         self._loops: dict[str, RunLoop] = {}
         self._closing = threading.Event()
         self._next_heartbeat = 0.0
+        self._next_renewal = 0.0
         self._watcher = threading.Thread(target=self._watch, name="run-watcher", daemon=True)
 
     def start(self) -> None:
@@ -157,6 +158,9 @@ class RunExecutor:
             self._next_heartbeat = now + services.lease_s / 3
             with services.store.write() as tx:
                 leases.heartbeat(tx, owner=services.owner, expires_at=now + services.lease_s)
+        if self._retrieval is not None and now >= self._next_renewal:
+            self._next_renewal = now + services.lease_s / 3
+            self._retrieval.ingester.renew()
         for run_id, status in own.items():
             if status == "cancelling":
                 self.cancel(run_id)

@@ -48,6 +48,10 @@ _NOTHING = """The files were searched, and nothing in them fits the following qu
 one sentence, and do not make up an answer.
 
 {question}"""
+_NOT_READY = """The files are still being read, so nothing was found in them for the following \
+question. Say so in one sentence, and do not make up an answer.
+
+{question}"""
 
 
 class FileSearch:
@@ -70,6 +74,7 @@ class FileSearch:
         )
         self.sources: list[Source] = []
         self.searched = False
+        self._ready = True
 
     @property
     def enabled(self) -> bool:
@@ -110,9 +115,10 @@ class FileSearch:
             return
         record = SearchRecord(self._services, self._run)
         try:
-            self._retrieval.ingester.wait(stores, timeout_s=WAIT_S, cancelled=self._is_over)
+            ready = self._retrieval.ingester.wait(stores, timeout_s=WAIT_S, cancelled=self._is_over)
             if self._is_over():
                 raise Interrupted
+            self._ready = ready
             passages = self._passages(stores, queries, n_ctx)
         except ModelFileError:
             record.fail()
@@ -141,12 +147,20 @@ class FileSearch:
         citer = Citer(self.sources, self._retrieval.embedder().encode, question=question)
         return Citing(self.sources, citer, number=number)
 
+    def shrink(self) -> bool:
+        """Show the better half of what was found; False if there is nothing to leave out."""
+        if not self.sources:
+            return False
+        self.sources = self.sources[: len(self.sources) // 2]
+        return True
+
     def shown(self, question: str) -> str:
         """The question with what was found before it."""
         if not self.searched:
             return question
         if not self.sources:
-            return _NOTHING.format(question=question) if self.only_tool else question
+            text = _NOTHING if self._ready else _NOT_READY
+            return text.format(question=question) if self.only_tool else question
         passages = "\n\n".join(
             f"[{number}] {source.filename}{_page(source)}\n{source.text}"
             for number, source in enumerate(self.sources, 1)
@@ -187,7 +201,7 @@ class FileSearch:
         most = self._options.get("max_num_results") or MAX_RESULTS
         threshold = (self._options.get("ranking_options") or {}).get("score_threshold") or 0.0
         if not threshold and reader.num_tokens(stores) <= room:
-            return reader.head(stores, max_tokens=room, ranked=ranked)[:most]
+            return reader.whole(stores, ranked=ranked)[:most]
         head: list[Passage] = []
         if best < VAGUE_COSINE and not threshold:
             head = reader.head(stores, max_tokens=_HEAD_TOKENS, ranked=ranked)[: min(2, most)]

@@ -115,7 +115,12 @@ class RunLoop:
             model.stop()
         self._search.restore(steps)
         prompter = Prompter(
-            self._services, self._run, engine, self._recorder, shown=self._search.shown
+            self._services,
+            self._run,
+            engine,
+            self._recorder,
+            shown=self._search.shown,
+            shrink=self._search.shrink,
         )
         try:
             while not self._take_turn(model, prompter):

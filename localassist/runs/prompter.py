@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from localassist.engine.chat_template import ChatMessage
     from localassist.engine.request import Engine
     from localassist.runs.recorder import RunRecorder, Services
+    from localassist.types.message import Message
 
 log = logging.getLogger("localassist.runs")
 
@@ -58,9 +59,20 @@ class Prompter:
         recorder: RunRecorder,
         *,
         shown: Callable[[str], str] | None = None,
+        shrink: Callable[[], bool] = bool,
     ) -> None:
-        """Prompts for `run`; `shown` makes of the last question what the model sees of it."""
+        """Build prompts for `run`.
+
+        Args:
+            services: of the data folder.
+            run: whose prompts they are.
+            engine: of its model.
+            recorder: is told of messages that do not fit.
+            shown: makes of the last question what the model sees of it.
+            shrink: makes that shorter where it does not fit; False if it cannot.
+        """
         self._shown = shown
+        self._shrink = shrink
         self._services = services
         self._run = run
         self._engine = engine
@@ -87,22 +99,9 @@ class Prompter:
             run_id=run.id,
             limit=most if wanted is None else min(wanted, most),
         )
-        built = None
-        for most in (None, *(_CLOSING_CHARS if closing else ())):
-            turns = [
-                turn if most is None else replace(turn, content=clipped(turn.content, most))
-                for turn in closing
-            ]
-            built = prompt.build(
-                history,
-                instructions=system,
-                max_tokens=limit.tokens,
-                closing=turns,
-                shown=self._shown,
-                encode=self._engine.encode_chat,
-            )
-            if built is not None:
-                break
+        built = self._built(history, system, closing)
+        while built is None and self._shrink():
+            built = self._built(history, system, closing)
         if built is None:
             raise PromptTooLong(limit.tokens, from_caller=limit.from_caller)
         total = messages.count(connection, thread_id=run.thread_id, run_id=run.id)
@@ -112,6 +111,27 @@ class Prompter:
         if dropped > 0:
             self._report(dropped, len(built.tokens))
         return built.tokens
+
+    def _built(
+        self, history: Sequence[Message], system: str | None, closing: Sequence[ChatMessage]
+    ) -> prompt.Prompt | None:
+        """The prompt, with what tools have given cut as far as need be; None if it does not fit."""
+        for most in (None, *(_CLOSING_CHARS if closing else ())):
+            turns = [
+                turn if most is None else replace(turn, content=clipped(turn.content, most))
+                for turn in closing
+            ]
+            built = prompt.build(
+                history,
+                instructions=system,
+                max_tokens=self._limit.tokens,
+                closing=turns,
+                shown=self._shown,
+                encode=self._engine.encode_chat,
+            )
+            if built is not None:
+                return built
+        return None
 
     def _report(self, dropped: int, num_tokens: int) -> None:
         log.warning(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,16 @@ class Transaction:
             callback()
 
 
+class _Reader:
+    """A reading connection, which is closed when the OS thread that has it ends."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
 class Store:
     """The state of one data folder."""
 
@@ -57,7 +68,7 @@ class Store:
         self._busy_timeout_s = busy_timeout_s
         self._write_lock = threading.Lock()
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
         self._closed = False
         _prepare_folder(home)
         with _typed_errors(home):
@@ -73,7 +84,6 @@ class Store:
             check_same_thread=False,
             cached_statements=256,
         )
-        self._connections.append(connection)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -121,21 +131,22 @@ class Store:
 
     def read(self) -> sqlite3.Connection:
         """The calling OS thread's reading connection."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        reader: _Reader | None = getattr(self._local, "reader", None)
         if self._closed:
             raise ClosedError("The client is closed.")
-        if connection is None:
+        if reader is None:
             with _typed_errors(self.home):
-                connection = self._local.connection = self._connect(query_only=True)
-        return connection
+                reader = self._local.reader = _Reader(self._connect(query_only=True))
+            self._readers.add(reader)
+        return reader.connection
 
     def close(self) -> None:
         """Close every connection; later calls raise ClosedError."""
         with self._write_lock:
             self._closed = True
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
+            self._writer.close()
+            for reader in list(self._readers):
+                reader.connection.close()
 
 
 def _check_sqlite() -> None:
@@ -197,7 +208,7 @@ def _typed_errors(home: Path) -> Iterator[None]:
                 code="home_busy",
                 hint="Try again, or raise the setting busy_timeout_s.",
             ) from error
-        if "not a database" in text or "malformed" in text:
+        if "not a database" in text or "disk image is malformed" in text:
             raise HomeError(
                 f"The file '{home / FILE_NAME}' is damaged or not localassist's ({text}).",
                 code="home_damaged",

@@ -20,7 +20,10 @@ ON CONFLICT (sha256, filename) DO NOTHING
 """
 _BY_CONTENT = f"SELECT {_COLUMNS} FROM document WHERE sha256 = ? AND filename = ?"
 _BY_ID = f"SELECT {_COLUMNS} FROM document WHERE id = ?"
-_TWIN = f"SELECT {_COLUMNS} FROM document WHERE sha256 = ? AND id <> ? AND status = 'completed'"
+_TWIN = f"""
+SELECT {_COLUMNS} FROM document
+WHERE sha256 = ? AND id <> ? AND filename LIKE ? AND status = 'completed'
+"""
 _CLAIMABLE = f"""
 SELECT {_COLUMNS}, owner, claimed_until FROM document
 WHERE status = 'pending' AND id IN (
@@ -57,6 +60,7 @@ _RETRY = """
 UPDATE document SET status = 'pending', error = NULL, num_pages = NULL, pages_done = 0,
     usage_bytes = 0 WHERE id = ? AND status = 'failed'
 """
+_NO_SIZE = "UPDATE document SET usage_bytes = 0 WHERE id = ?"
 _HAS_TEXT = "SELECT 1 FROM window WHERE document_id = ? LIMIT 1"
 _COPY_PAGES = """
 INSERT INTO page (document_id, number, text) SELECT ?, number, text FROM page WHERE document_id = ?
@@ -125,9 +129,12 @@ def get(connection: sqlite3.Connection | Transaction, document_id: int) -> Docum
     return None if row is None else _document(row)
 
 
-def twin(connection: sqlite3.Connection | Transaction, document: Document) -> Document | None:
-    """An indexed document of the same bytes under another name, or None."""
-    row = connection.execute(_TWIN, (document.sha256, document.id)).fetchone()
+def twin(
+    connection: sqlite3.Connection | Transaction, document: Document, *, suffix: str
+) -> Document | None:
+    """An indexed document of the same bytes under another name that ends alike, or None."""
+    keys = (document.sha256, document.id, f"%{suffix}")
+    row = connection.execute(_TWIN, keys).fetchone()
     return None if row is None else _document(row)
 
 
@@ -195,6 +202,7 @@ def has_text(connection: Transaction, document_id: int) -> bool:
 
 def clear(tx: Transaction, document_id: int) -> None:
     """Delete the pages and windows of a document."""
+    tx.execute(_NO_SIZE, (document_id,))
     tx.execute(_UNINDEX, (document_id,))
     for statement in _DELETE_PARTS:
         tx.execute(statement, (document_id,))

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Model)
 
 _BURY = "INSERT INTO tombstone (id, kind, parent_id, seq) VALUES (?, ?, ?, ?)"
-_FIND_BURIED = "SELECT seq FROM tombstone WHERE id = ? AND kind = ? AND parent_id IS ?"
+# What is unique in its parent only is buried under both ids.
+_FIND_BURIED = """
+SELECT seq FROM tombstone WHERE id IN (?, ?) AND kind = ? AND parent_id IS ?
+"""
 DEFAULT_LIMIT = 20
 
 
@@ -154,7 +157,8 @@ class Table(Generic[M]):
         sql = f"SELECT seq FROM {self.name} WHERE id = ?{own}"
         row = connection.execute(sql, keys).fetchone()
         if row is None:
-            row = connection.execute(_FIND_BURIED, (cursor, self.name, parent_id)).fetchone()
+            buried = (cursor, f"{parent_id}/{cursor}", self.name, parent_id)
+            row = connection.execute(_FIND_BURIED, buried).fetchone()
         if row is None:
             raise BadRequestError(
                 f"Invalid '{param}': '{cursor}' is not in this list.",

@@ -33,8 +33,12 @@ _IN_STORES = (
     "vector_store_id IN (SELECT value FROM json_each(?)) AND status IN ('in_progress', 'completed')"
 )
 _IN_STORES_AMONG = _IN_STORES + " AND document_id IN (SELECT value FROM json_each(?))"
-_DELETE = "DELETE FROM vector_store_file WHERE vector_store_id = ? AND id = ?"
-_DELETE_FILE = "DELETE FROM vector_store_file WHERE id = ?"
+_DELETE = """
+DELETE FROM vector_store_file WHERE vector_store_id = ? AND id = ? RETURNING seq, vector_store_id
+"""
+_DELETE_FILE = "DELETE FROM vector_store_file WHERE id = ? RETURNING seq, vector_store_id"
+# A file may be in several stores, and in one again and again: the last place counts.
+_BURY = "INSERT OR REPLACE INTO tombstone (id, kind, parent_id, seq) VALUES (?, ?, ?, ?)"
 _ATTRIBUTES = """
 UPDATE vector_store_file SET attributes = json(?) WHERE vector_store_id = ? AND id = ?
 """
@@ -93,12 +97,19 @@ def set_attributes(tx: Transaction, store_id: str, file_id: str, attributes: str
 
 def delete(tx: Transaction, store_id: str, file_id: str) -> bool:
     """Take a file out of a store; False if it is not in there."""
-    return tx.execute(_DELETE, (store_id, file_id)).rowcount == 1
+    return _bury(tx, tx.execute(_DELETE, (store_id, file_id)).fetchall(), file_id) == 1
 
 
 def delete_file(tx: Transaction, file_id: str) -> None:
     """Take a file out of every store."""
-    tx.execute(_DELETE_FILE, (file_id,))
+    _bury(tx, tx.execute(_DELETE_FILE, (file_id,)).fetchall(), file_id)
+
+
+def _bury(tx: Transaction, rows: list[Any], file_id: str) -> int:
+    """Remember where files stood, so that a page can go on after one of them."""
+    for seq, store_id in rows:
+        tx.execute(_BURY, (f"{store_id}/{file_id}", TABLE.name, store_id, seq))
+    return len(rows)
 
 
 def document_ended(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval, Len
-from pydantic import Discriminator, Tag, with_config
+from pydantic import AllowInfNan, Discriminator, Tag, with_config
 from typing_extensions import Required, TypedDict
 
 from localassist.types.params import ListParams, RequestOptions
@@ -26,7 +26,7 @@ MAX_QUERY_CHARS = 20_000
 AttributeValue = Annotated[
     Annotated[Str, Len(0, 512), Tag("<str>")]
     | Annotated[bool, Tag("<bool>")]
-    | Annotated[float, Tag("<number>")],
+    | Annotated[float, AllowInfNan(allow_inf_nan=False), Tag("<number>")],
     Discriminator(
         lambda value: (
             "<str>"

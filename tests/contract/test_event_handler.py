@@ -149,3 +149,18 @@ def test_a_run_of_an_earlier_process_cannot_be_joined(home):
         pytest.raises(BadRequestError, match="not known to this process"),
     ):
         client.beta.threads.runs.stream(run_id=run.id, thread_id=run.thread_id)
+
+
+def test_a_call_of_a_function_is_done_when_the_run_waits_for_it(home):
+    call = '```json\n[{"name": "roll", "arguments": {}}]\n```'
+    handler = Heard()
+    with Client(home, backend=ScriptedBackend(lambda _: call)) as client:
+        tool = {"type": "function", "function": {"name": "roll", "parameters": {}}}
+        order = begin(client, tools=[tool])
+        with client.beta.threads.runs.stream(
+            **order, tool_choice="required", event_handler=handler
+        ) as stream:
+            assert stream.get_final_run().status == "requires_action"
+    (done,) = handler.texts("on_tool_call_done")
+    assert done["function"]["name"] == "roll"
+    assert [name for name, _ in handler.calls].count("on_end") == 1

@@ -10,7 +10,7 @@ import pytest
 from pdf_writer import scanned_pdf, write
 from watched_embedder import N_CTX, WatchedEmbedder, open_client
 
-from localassist import NotFoundError, ScriptedBackend
+from localassist import BadRequestError, NotFoundError, ScriptedBackend
 from localassist.retrieval.extract.extractor import Extractor
 from localassist.retrieval.extract.page import UnreadableError
 from localassist.retrieval.windows import Window, chunks
@@ -195,3 +195,84 @@ def test_progress_is_told_or_shown(home, capsys):
         assert (one.status, two.status) == ("completed", "completed")
         told = capsys.readouterr()
         assert told.out == ""
+
+
+def test_files_can_be_taken_out_while_they_are_listed(home):
+    with open_client(home) as client:
+        store = client.vector_stores.create()
+        for number in range(5):
+            file_id = upload(client, f"{number}.txt", f"Ship {number}.".encode())
+            client.vector_stores.files.create(store.id, file_id=file_id)
+        for each in client.vector_stores.files.list(store.id, limit=2):
+            client.vector_stores.files.delete(each.id, store.id)
+        assert client.vector_stores.files.list(store.id).data == []
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_an_attribute_is_a_number_that_can_be_compared(home, number):
+    with open_client(home) as client:
+        store, file_id = client.vector_stores.create(), upload(client, "a.txt", HARBOUR)
+        with pytest.raises(BadRequestError) as caught:
+            client.vector_stores.files.create(store.id, file_id=file_id, attributes={"n": number})
+        assert caught.value.param == "attributes.n"
+
+
+def test_an_attachment_outlives_the_store_of_its_thread(home):
+    with open_client(home) as client:
+        store = client.vector_stores.create()
+        search = {"file_search": {"vector_store_ids": [store.id]}}
+        thread = client.beta.threads.create(tool_resources=search)
+        client.vector_stores.delete(store.id)
+        attached = {"file_id": upload(client, "a.txt", HARBOUR), "tools": [SEARCH]}
+        client.beta.threads.messages.create(
+            thread.id, role="user", content="harbour?", attachments=[attached]
+        )
+        thread = client.beta.threads.retrieve(thread.id)
+        (own,) = thread.tool_resources["file_search"]["vector_store_ids"]
+        assert own != store.id
+        assert [each.id for each in client.vector_stores.files.list(own)] == [attached["file_id"]]
+
+
+def test_what_is_attached_again_keeps_its_attributes(home):
+    with open_client(home) as client:
+        store, file_id = client.vector_stores.create(), upload(client, "a.txt", HARBOUR)
+        client.vector_stores.files.create(store.id, file_id=file_id, attributes={"year": 1961})
+        search = {"file_search": {"vector_store_ids": [store.id]}}
+        thread = client.beta.threads.create(tool_resources=search)
+        attached = {"file_id": file_id, "tools": [SEARCH]}
+        client.beta.threads.messages.create(
+            thread.id, role="user", content="harbour?", attachments=[attached]
+        )
+        kept = client.vector_stores.files.retrieve(file_id, store.id)
+        assert kept.attributes == {"year": 1961}
+
+
+def test_text_without_spaces_is_cut_into_windows_that_a_prompt_can_take():
+    from localassist.retrieval.windows import windows
+
+    text = "0123456789abcdef" * 2000
+    found = windows(text, lambda _: [0])
+    assert len(found) > 10
+    assert max(window.stop - window.start for window in found) <= 2000
+
+
+def test_short_files_are_shown_whole_however_different_they_are(home):
+    long = b" ".join(b"The %d. pier was built of stone and oak." % n for n in range(1, 60))
+    with open_client(home, backend=ScriptedBackend(n_ctx=8192), api_version="v2") as client:
+        assistant = client.beta.assistants.create(
+            model="gpt-4",
+            tools=[SEARCH],
+            file_ids=[upload(client, "a.txt", HARBOUR), upload(client, "b.txt", long)],
+        )
+        run = client.beta.threads.create_and_run_poll(
+            assistant_id=assistant.id,
+            thread={"messages": [{"role": "user", "content": "Which piers are of oak?"}]},
+        )
+        steps = client.beta.threads.runs.steps.list(
+            run.id,
+            run.thread_id,
+            order="asc",
+            include=["step_details.tool_calls[*].file_search.results[*].content"],
+        )
+        results = steps.data[0].step_details.tool_calls[0].file_search.results
+        assert {each.content[0].text for each in results} == {HARBOUR.decode(), long.decode()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 2_000_000_000
 _MOST_CHARS = 25_000_000  # 5,000,000 tokens
+_MOST_CHARS_A_PAGE = 200_000
+_PAGE_S = 120
 _FEW_CHARS = 10  # a page with less has no text of its own, only its number
 _SCANNED = 0.9
 
@@ -53,7 +56,9 @@ def answer(path: Path, name: str, start: int) -> Iterator[dict[str, Any]]:
         seen = _Seen()
         for page in found:
             seen.add(page)
-            yield {"page": page.number, "text": page.text}
+            # A page is worked on as a whole: what is longer than a book's chapter is cut.
+            yield {"page": page.number, "text": page.text[:_MOST_CHARS_A_PAGE]}
+            _still_wanted()
         if start == 1:
             seen.check_text()
         yield {"end": True}
@@ -101,6 +106,12 @@ class _Seen:
             raise UnreadableError("invalid_file", "no_text: The file has no text.")
 
 
+def _still_wanted() -> None:
+    """Nobody but the clock ends a reader that hangs after its parent was killed."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(_PAGE_S)
+
+
 def limit() -> None:
     """Take from this process what reading files does not need."""
     with contextlib.suppress(ImportError, ValueError, OSError):
@@ -118,9 +129,12 @@ def main() -> None:
     out, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         told = json.loads(line)
+        _still_wanted()
         for said in answer(Path(told["path"]), told["name"], told["start"]):
             out.write(json.dumps(said) + "\n")
             out.flush()
+        if hasattr(signal, "alarm"):
+            signal.alarm(0)
 
 
 if __name__ == "__main__":

@@ -96,8 +96,10 @@ class Extractor:
                 for name in ("PATH", "HOME", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT")
                 if name in os.environ
             }
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "localassist.retrieval.extract.child"],
+            # -P: whatever lies in the current folder is not imported.
+            safely = ["-P"] if sys.version_info >= (3, 11) else []
+            self._child = subprocess.Popen(  # noqa: S603 - all of it is ours
+                [sys.executable, *safely, "-m", "localassist.retrieval.extract.child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

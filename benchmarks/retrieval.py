@@ -108,6 +108,16 @@ def _usual_way(pdfs: list[Path], reference: ReferenceEmbedder) -> float:
     return time.perf_counter() - started
 
 
+def _is_locked(path: Path) -> bool:
+    """Whether pypdf alone cannot read it, which is the usual way."""
+    import pypdf
+
+    try:
+        return bool(pypdf.PdfReader(path).is_encrypted)
+    except pypdf.errors.DependencyError:
+        return True
+
+
 def embedding(pdfs: list[Path], folder: Path) -> None:
     """The faster copy of the model beside the model."""
     fast = FastEmbedder(folder, n_threads=usable_cores())
@@ -285,7 +295,7 @@ def main() -> None:
     parser.add_argument("--pdfs", type=Path, required=True)
     parser.add_argument("--only", nargs="*")
     chosen = parser.parse_args()
-    pdfs = sorted(chosen.pdfs.glob("*.pdf"))[:4]
+    pdfs = [path for path in sorted(chosen.pdfs.glob("*.pdf")) if not _is_locked(path)][:4]
     folder = Settings().models / MODEL
     parts: dict[str, Callable[[], None]] = {
         "ingest": lambda: ingest(pdfs, folder),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import sys
 from typing import Annotated
 
 import typer
 
+_SWITCH_S = 0.0005
 _KEY = "LOCALASSIST_API_KEY"
 
 
@@ -39,6 +41,8 @@ def serve(
     runtime = runtimes.acquire(Settings.from_env(home=home, model=model))
     # With a key, no page of a browser gets in by a name that was made to point here.
     app = App(runtime, api_key=key, hosts=None if key else LOOPBACK | {host})
+    # Many OS threads want the interpreter: none has it for long while a request waits.
+    sys.setswitchinterval(_SWITCH_S)
     listening = listening_socket(host, port)
     port = listening.getsockname()[1]
     typer.echo(f"Serving {runtime.settings.home}")

@@ -35,7 +35,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]@:/\s]+))(?::[0-9]{1,5})?")
 _MIN_BYTES_A_SECOND = 20_000
 _IN_MEMORY_BYTES = 1 << 20
-_CALLS = 32  # operations at once; streams take no OS thread
+_CALLS = 8  # operations at once; streams take no OS thread
 _UPLOADS = ("/v1/files", "/files")
 
 

@@ -16,7 +16,6 @@ from localassist.runs.answer import AnswerWriter, Watches
 from localassist.runs.answer_format import answer_format
 from localassist.runs.code_calls import CodeRunner
 from localassist.runs.code_files import Produced
-from localassist.runs.code_record import abandon_code
 from localassist.runs.file_search import FileSearch
 from localassist.runs.function_calls import FunctionCaller
 from localassist.runs.model_calls import Interrupted, ModelCalls, total
@@ -24,6 +23,7 @@ from localassist.runs.prompter import Prompter, PromptTooLong
 from localassist.runs.recorder import RunRecorder, Services
 from localassist.runs.rounds import Rounds
 from localassist.runs.tool_record import require_action
+from localassist.runs.tool_step import abandon
 from localassist.store import run_steps
 from localassist.types.run import LastError, Run, Usage
 
@@ -106,7 +106,7 @@ class RunLoop:
         """Call the model until it wants functions called or has answered."""
         if self._ended_early(None):
             return
-        abandon_code(self._services, self._run.id)
+        abandon(self._services, self._run.id)
         steps = run_steps.tool_calls_of_run(self._services.store.read(), self._run.id)
         self._spent = [step.usage for step in steps if step.usage is not None]
         model = ModelCalls(engine, is_over=self._is_over)

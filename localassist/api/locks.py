@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from localassist.runs import state
-from localassist.runs.recorder import Ending, end_run_in
+from localassist.runs.endings import Ending, end_run_in
 from localassist.store import runs
 
 if TYPE_CHECKING:

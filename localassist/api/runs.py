@@ -17,7 +17,7 @@ from localassist.api.tool_resources import hold_thread_files, stored_resources
 from localassist.api.tools import check_tool_choice, stored_tools
 from localassist.errors import BadRequestError, NotFoundError
 from localassist.runs import state
-from localassist.runs.recorder import Ending, end_run, run_event
+from localassist.runs.endings import Ending, end_run, run_event
 from localassist.runs.tool_record import open_call_ids, resume
 from localassist.store import assistants, leases, runs, threads
 from localassist.types._base import ListPage

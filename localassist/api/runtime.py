@@ -27,7 +27,7 @@ from localassist.retrieval.embed import MODEL as EMBEDDING_MODEL
 from localassist.retrieval.retrieval import Retrieval
 from localassist.runs.bus import EventBus
 from localassist.runs.executor import RunExecutor
-from localassist.runs.recorder import Services
+from localassist.runs.services import Services
 from localassist.store.blobs import Blobs
 from localassist.store.connection import Store
 

@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 from localassist.api import messages as message_operations
 from localassist.api.tool_resources import NewStores, drop_owned, stored_resources
 from localassist.errors import NotFoundError
-from localassist.runs.recorder import Ending, end_run_in
+from localassist.runs.endings import Ending, end_run_in
 from localassist.store import runs, threads
 from localassist.types._base import Deleted
 from localassist.types.params import NoParams, ThreadCreateParams, ThreadUpdateParams

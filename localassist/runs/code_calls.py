@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from localassist.interpreter.interpreter import Interpreter, Result
-    from localassist.runs.recorder import Services
     from localassist.runs.rounds import Rounds
+    from localassist.runs.services import Services
     from localassist.types.run import Run, Usage
 
 MAX_ROUNDS = 6

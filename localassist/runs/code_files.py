@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from localassist.interpreter.interpreter import Result
-    from localassist.runs.recorder import Services
+    from localassist.runs.services import Services
     from localassist.types.file import StoredFile
     from localassist.types.run import Run
     from localassist.types.run_step import RunStep

@@ -10,7 +10,7 @@ from localassist.types.tool import CodeOutput, CodeToolCall, RunCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from localassist.runs.recorder import Services
+    from localassist.runs.services import Services
     from localassist.types.run import Run, Usage
 
 

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from localassist._owner import owner_may_live
 from localassist.errors import ClosedError, LocalAssistError
+from localassist.runs.endings import Ending, end_run
 from localassist.runs.loop import RunLoop
-from localassist.runs.recorder import Ending, Services, end_run
 from localassist.store import leases, runs
 
 if TYPE_CHECKING:
     from localassist.engine.pool import EnginePool
     from localassist.interpreter.interpreter import Interpreter
     from localassist.retrieval.retrieval import Retrieval
+    from localassist.runs.services import Services
 
 log = logging.getLogger("localassist.runs")
 

@@ -11,7 +11,7 @@ from localassist.types.file import StoredFile
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from localassist.runs.recorder import Services
+    from localassist.runs.services import Services
 
 
 def record_file(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from localassist.retrieval.passages import Passage
     from localassist.retrieval.retrieval import Retrieval
-    from localassist.runs.recorder import Services
+    from localassist.runs.services import Services
     from localassist.types.run import Run
     from localassist.types.run_step import RunStep
 

@@ -20,7 +20,7 @@ from localassist.runs.file_search import FileSearch
 from localassist.runs.function_calls import FunctionCaller
 from localassist.runs.model_calls import Interrupted, ModelCalls, total
 from localassist.runs.prompter import Prompter, PromptTooLong
-from localassist.runs.recorder import RunRecorder, Services
+from localassist.runs.recorder import RunRecorder
 from localassist.runs.rounds import Rounds
 from localassist.runs.tool_record import require_action
 from localassist.runs.tool_step import abandon
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from localassist.engine.pool import EnginePool
     from localassist.interpreter.interpreter import Interpreter
     from localassist.retrieval.retrieval import Retrieval
+    from localassist.runs.services import Services
 
 log = logging.getLogger("localassist.runs")
 

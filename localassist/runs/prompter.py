@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from localassist.engine.chat_template import ChatMessage
     from localassist.engine.request import Engine
-    from localassist.runs.recorder import RunRecorder, Services
+    from localassist.runs.recorder import RunRecorder
+    from localassist.runs.services import Services
     from localassist.types.message import Message
 
 log = logging.getLogger("localassist.runs")

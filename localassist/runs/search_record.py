@@ -8,7 +8,7 @@ from localassist.runs.tool_step import ToolStep
 from localassist.types.tool import FileSearchToolCall
 
 if TYPE_CHECKING:
-    from localassist.runs.recorder import Services
+    from localassist.runs.services import Services
     from localassist.types.run import Run
     from localassist.types.tool import FileSearchResult
 

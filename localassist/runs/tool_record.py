@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from localassist.runs.recorder import new_step, run_event, step_delta
+from localassist.runs.endings import run_event
+from localassist.runs.steps import new_step, step_delta
 from localassist.store import leases, run_steps, runs
 from localassist.types.run_step import RunStep, ToolCallsStepDetails
 from localassist.types.stream_event import RunStepEvent
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from localassist.engine.tool_dialect import Call
-    from localassist.runs.recorder import Services
+    from localassist.runs.services import Services
     from localassist.store.connection import Transaction
     from localassist.types.run import Run, Usage
     from localassist.types.stream_event import AssistantStreamEvent

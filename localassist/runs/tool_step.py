@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from localassist.runs.recorder import new_step, step_delta
+from localassist.runs.steps import new_step, step_delta
 from localassist.store import leases, run_steps
 from localassist.types.run import LastError
 from localassist.types.run_step import ToolCallsStepDetails, without_found_text
@@ -14,7 +14,7 @@ from localassist.types.tool import CodeToolCall, FileSearchToolCall
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from localassist.runs.recorder import Services
+    from localassist.runs.services import Services
     from localassist.types.run import Run, Usage
     from localassist.types.tool import ToolCall
 

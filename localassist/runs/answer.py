@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from localassist.engine.chat_template import ChatMessage
 from localassist.engine.request import FinishReason, GenerationRequest, SamplingParams
 from localassist.errors import ModelError
 from localassist.runs.model_calls import Interrupted
+from localassist.runs.repetition import Repetition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from localassist.runs.model_calls import ModelCalls
     from localassist.runs.recorder import RunRecorder
     from localassist.types.run import Run
+
+log = logging.getLogger("localassist.runs")
 
 _CODE_TEMPERATURE = 0.2
 _REPAIR = """That does not fit: {problems}
@@ -91,6 +95,7 @@ class AnswerWriter:
         if code is not None and code.begun:
             return self._code(request, "", code, watches.begin_code)
         text, reason = "", None
+        repetition = Repetition()
         events = self._model.generate(request)
         for event in events:
             if self._citing is None and not text:
@@ -100,6 +105,11 @@ class AnswerWriter:
             words = event.text if code is None else code.feed(event.text)
             self._record(watches.calls.feed(words))
             reason = event.finish_reason
+            if repetition.feed(event.text):
+                log.warning("run %s repeats itself, and is ended", self._run.id)
+                events.close()
+                reason = FinishReason.LENGTH
+                break
             if watches.calls.found or (code is not None and code.begun):
                 events.close()
                 self._record(watches.calls.flush())

@@ -26,7 +26,6 @@ HOMES = {
     "httpx": set(),
     "httpx2": set(),
     "openai": {"http/transport.py"},
-    "starlette": {"http/app.py"},
     "uvicorn": {"http/server.py"},
     "python_multipart": {"http/body.py"},
     "faiss": {"retrieval/index.py"},

@@ -26,6 +26,7 @@ log = logging.getLogger("localassist.runs")
 ANSWER_TOKENS = 1024
 # What tools have given is cut further where the context is too small for it.
 _CLOSING_CHARS = (2000, 800, 300)
+_LAST_TURNS = 2  # what is left of them at last: the code that ran last, and its output
 _SMALLEST_MESSAGE_TOKENS = 4  # a turn's frame alone; bounds how much history is worth reading
 
 
@@ -117,10 +118,14 @@ class Prompter:
         self, history: Sequence[Message], system: str | None, closing: Sequence[ChatMessage]
     ) -> prompt.Prompt | None:
         """The prompt, with what tools have given cut as far as need be; None if it does not fit."""
-        for most in (None, *(_CLOSING_CHARS if closing else ())):
+        cuts: list[tuple[Sequence[ChatMessage], int | None]] = [(closing, None)]
+        if closing:
+            cuts += [(closing, most) for most in _CLOSING_CHARS]
+            cuts.append((closing[-_LAST_TURNS:], _CLOSING_CHARS[-1]))
+        for kept, most in cuts:
             turns = [
                 turn if most is None else replace(turn, content=clipped(turn.content, most))
-                for turn in closing
+                for turn in kept
             ]
             built = prompt.build(
                 history,

@@ -399,3 +399,16 @@ def test_words_that_were_held_back_come_before_the_code(home):
         _, run = run_on(client, tools=(CODE, step))
         texts = [m.text for m in client.beta.threads.messages.list(run.thread_id).data]
         assert texts == ["Done.", "See [1] and\n[", "go"]
+
+
+def test_rounds_of_code_that_outgrow_a_small_context_end_with_an_answer(home):
+    rounds = "print(1) # " + "a long remark " * 20
+
+    def reply(prompt):
+        done = prompt.count("Output of the code") + prompt.count("Correct the code")
+        return f"```python\n{rounds}{done}\nraise ValueError\n```" if done < 3 else "It fails."
+
+    backend = ScriptedBackend(reply, n_ctx=2600)
+    with Client(home, backend=backend) as client:
+        _, run = run_on(client)
+        assert run.status == "completed", run.last_error

@@ -187,7 +187,7 @@ def test_a_reader_that_does_not_read_holds_nobody_up(free):
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", port))
-    text = "word " * 600
+    text = "".join(f"{number:04} " for number in range(600))
     _, reply = opened(port, assistant_of(wire), text, connection=connection)
     events = frames(reply, 2)
     run = events[1][1]

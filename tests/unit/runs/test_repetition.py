@@ -44,4 +44,4 @@ def test_the_run_ends_as_incomplete_with_its_text(home):
         (message,) = client.beta.threads.messages.list(run.thread_id, limit=1).data
         assert message.status == "incomplete"
         assert message.text.startswith("The same again.")
-        assert len(message.text) < 5000
+        assert len(message.text) < 16_000  # of 32,000

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import openai
-import uvicorn
 
 from benchmarks.harness import Target, report, timed_ms
 from localassist import Client, ScriptedBackend, Settings, openai_client
 from localassist.api.runtime import Runtime
 from localassist.http.app import App
+from localassist.http.server import listening_socket, server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,17 +37,14 @@ _MODEL = "smollm2-135m-instruct"
 @contextmanager
 def served(runtime: Runtime) -> Iterator[str]:
     """A server on a free port of this machine; its base URL."""
-    config = uvicorn.Config(App(runtime), port=0, log_level="error", access_log=False)
-    server = uvicorn.Server(config)
-    worker = threading.Thread(target=server.run, daemon=True)
+    listening = listening_socket("127.0.0.1", 0)
+    running = server(App(runtime))
+    worker = threading.Thread(target=running.run, args=([listening],), daemon=True)
     worker.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{port}/v1"
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
     finally:
-        server.should_exit = True
+        running.should_exit = True
         worker.join()
 
 

@@ -7,9 +7,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
-
 from localassist.http.app import App
+from localassist.http.server import listening_socket, server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,24 +21,15 @@ def served(
     runtime: Runtime, *, send_buffer_bytes: int | None = None, **options: Any
 ) -> Iterator[int]:
     """Serve a runtime and yield the port; `options` are those of the app."""
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening = listening_socket("127.0.0.1", 0)
     if send_buffer_bytes is not None:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
-    listening.bind(("127.0.0.1", 0))
-    listening.listen()
-    config = uvicorn.Config(
-        App(runtime, **options),
-        log_level="critical",
-        access_log=False,
-        timeout_graceful_shutdown=1,
-        ws="none",
-    )
-    server = uvicorn.Server(config)
-    worker = threading.Thread(target=server.run, args=([listening],))
+    running = server(App(runtime, **options), grace_s=1)
+    worker = threading.Thread(target=running.run, args=([listening],))
     worker.start()
     try:
         yield listening.getsockname()[1]
     finally:
-        server.should_exit = True
+        running.should_exit = True
         worker.join()
         listening.close()

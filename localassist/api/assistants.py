@@ -71,23 +71,25 @@ def update_assistant(
         for name, value in params.items()
         if name not in _TOOLING and (value is not None or name not in _NEVER_NULL)
     }
-    before = find(runtime, assistant_id)
-    resources, new_stores = stored_resources(runtime, params, before.tool_resources)
-    if resources is not None:
-        changes["tool_resources"] = resources
-    if (file_ids := params.get("file_ids")) is not None:
-        now = int(runtime.now())
-        changes["attached"] = {each: before.attached.get(each, now) for each in file_ids}
     if "tools" in changes:
         changes["tools"] = stored_tools(changes["tools"])
-    if "tools" in changes or "response_format" in changes:
-        check_response_format(
-            changes.get("response_format", before.response_format),
-            changes.get("tools", before.tools),
-        )
     with runtime.store.write() as tx:
-        if changes and not assistants.TABLE.update(tx, assistant_id, **changes):
+        before = assistants.TABLE.get(tx, assistant_id)
+        if before is None:
             raise not_found(assistant_id)
+        resources, new_stores = stored_resources(runtime, params, before.tool_resources)
+        if resources is not None:
+            changes["tool_resources"] = resources
+        if (file_ids := params.get("file_ids")) is not None:
+            now = int(runtime.now())
+            changes["attached"] = {each: before.attached.get(each, now) for each in file_ids}
+        if "tools" in changes or "response_format" in changes:
+            check_response_format(
+                changes.get("response_format", before.response_format),
+                changes.get("tools", before.tools),
+            )
+        if changes:
+            assistants.TABLE.update(tx, assistant_id, **changes)
         new_stores.insert(tx, expires=False)
         hold_attached(runtime, tx, assistant_id)
     return find(runtime, assistant_id)

@@ -40,13 +40,15 @@ def update_thread(
     runtime: Runtime, thread_id: ThreadId, **params: Unpack[ThreadUpdateParams]
 ) -> Thread:
     """Replace the metadata or the files of tools."""
-    before = find(runtime, thread_id)
-    resources, new_stores = stored_resources(runtime, params, before.tool_resources)
-    changes: dict[str, Any] = {"metadata": params.get("metadata"), "tool_resources": resources}
-    changes = {name: value for name, value in changes.items() if value is not None}
     with runtime.store.write() as tx:
-        if changes and not threads.TABLE.update(tx, thread_id, **changes):
+        before = threads.TABLE.get(tx, thread_id)
+        if before is None:
             raise not_found(thread_id)
+        resources, new_stores = stored_resources(runtime, params, before.tool_resources)
+        changes: dict[str, Any] = {"metadata": params.get("metadata"), "tool_resources": resources}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if changes:
+            threads.TABLE.update(tx, thread_id, **changes)
         new_stores.insert(tx, expires=True)
     return find(runtime, thread_id)
 

@@ -74,6 +74,7 @@ class App:
         """ASGI's entry."""
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
+            self._pool.shutdown(wait=False)
             return
         if scope["type"] != "http":
             return

@@ -40,8 +40,14 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return listening
 
 
-def server(app: App, *, header_s: float = HEADER_S) -> Any:
-    """A `uvicorn.Server`; run it with `run(sockets=[...])`."""
+def server(app: App, *, header_s: float = HEADER_S, grace_s: int = _GRACE_S) -> Any:
+    """A `uvicorn.Server`; run it with `run(sockets=[...])`.
+
+    Args:
+        app: answers.
+        header_s: seconds that the head of a request may take.
+        grace_s: seconds that open replies get when it ends.
+    """
     uvicorn = require("uvicorn", package="localassist[server]")
     config = uvicorn.Config(
         app,
@@ -49,7 +55,7 @@ def server(app: App, *, header_s: float = HEADER_S) -> Any:
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=grace_s,
         h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
     )
     return uvicorn.Server(config)

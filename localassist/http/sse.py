@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 from localassist.errors import LocalAssistError
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from localassist._channel import Channel
+
+log = logging.getLogger("localassist.http")
 
 _LINE_ENDS = ("\u0085", "\u2028", "\u2029")
 _DONE = b"event: done\ndata: [DONE]\n\n"
@@ -68,6 +71,7 @@ class EventStream:
         if isinstance(error, LocalAssistError):
             body: dict[str, Any] = error.body
         else:
+            log.error("a stream failed", exc_info=error)
             body = {"message": repr(error), "type": "server_error", "param": None, "code": None}
         return frame(json.dumps({"error": body}), name="error" if self._named else None)
 

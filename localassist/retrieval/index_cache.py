@@ -83,9 +83,10 @@ class IndexCache:
         for path in self._folder.iterdir():
             store_id = path.name.partition("-")[0]
             gone = vector_stores.generation(self._store.read(), store_id) < 0
-            old = time.time() - path.stat().st_mtime > _UNFINISHED_S
-            if gone or (path.suffix != ".faiss" and old):
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another process sweeps as well
+                old = time.time() - path.stat().st_mtime > _UNFINISHED_S
+                if gone or (path.suffix != ".faiss" and old):
+                    path.unlink()
 
     def save(self) -> None:
         """Write down what has changed and is worth it."""

@@ -95,6 +95,7 @@ class Ingester:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._worker: threading.Thread | None = None
+        self._has_claims = False
 
     def notify(self) -> None:
         """There may be something to index."""
@@ -113,7 +114,7 @@ class Ingester:
 
     def renew(self) -> None:
         """Prolong the claims of this process; to be called often while it lives."""
-        if self._worker is not None:
+        if self._has_claims:
             with self._store.write() as tx:
                 documents.renew(tx, owner=self._owner, until=self._now() + self._lease_s)
 
@@ -151,13 +152,18 @@ class Ingester:
     # --- the worker ---
 
     def _work(self) -> None:
-        self._indexes.sweep()
+        swept = False
         while not self._closing.is_set():
             self._wake.wait(_IDLE_S)
             self._wake.clear()
             try:
+                if not swept:
+                    swept = True
+                    self._indexes.sweep()
                 while not self._closing.is_set() and (claimed := self._claim()):
+                    self._has_claims = True
                     self._index(claimed)
+                self._has_claims = False
                 self._indexes.save()
             except ClosedError:
                 return

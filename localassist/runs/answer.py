@@ -101,11 +101,13 @@ class AnswerWriter:
             if self._citing is None and not text:
                 # While the model goes on to its second word.
                 self._citing = self._make_citing()
-            text += event.text
-            words = event.text if code is None else code.feed(event.text)
+            kept = repetition.feed(event.text)
+            new = event.text[:kept]
+            text += new
+            words = new if code is None else code.feed(new)
             self._record(watches.calls.feed(words))
             reason = event.finish_reason
-            if repetition.feed(event.text):
+            if kept is not None:
                 log.warning("run %s repeats itself, and is ended", self._run.id)
                 events.close()
                 reason = FinishReason.LENGTH

@@ -15,12 +15,21 @@ class Repetition:
         self._tail = ""
         self._unseen = 0
 
-    def feed(self, text: str) -> bool:
-        """Whether all that has come lately is one piece again and again."""
-        self._tail = (self._tail + text)[-_TAIL_CHARS:]
-        self._unseen += len(text)
-        if self._unseen < _EVERY_CHARS or len(self._tail) < _TAIL_CHARS:
-            return False
-        self._unseen = 0
+    def feed(self, text: str) -> int | None:
+        """How much of `text` is left when all that has come is one piece again and again.
+
+        None while it is not. It does not matter in which pieces the answer comes.
+        """
+        for at, char in enumerate(text, 1):
+            self._tail += char
+            self._unseen += 1
+            if self._unseen == _EVERY_CHARS:
+                self._unseen = 0
+                self._tail = self._tail[-_TAIL_CHARS:]
+                if len(self._tail) == _TAIL_CHARS and self._is_periodic():
+                    return at
+        return None
+
+    def _is_periodic(self) -> bool:
         tail = self._tail
         return any(tail[period:] == tail[:-period] for period in range(1, _MOST_PERIOD + 1))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
+from localassist.client.closing import AsyncClosing, Closing
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from localassist.api.chat import ChatStream
     from localassist.types.chat_completion import ChatCompletionChunk
 
 
-class ChunkStream:
+class ChunkStream(Closing):
     """Iterate it for the chunks. Closing it ends the generation."""
 
     def __init__(self, stream: ChatStream) -> None:
@@ -23,23 +24,13 @@ class ChunkStream:
     def __iter__(self) -> Iterator[ChatCompletionChunk]:
         return iter(self._stream)
 
+    @override
     def close(self) -> None:
         """Stop."""
         self._stream.cancel()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class AsyncChunkStream:
+class AsyncChunkStream(AsyncClosing):
     """As ChunkStream, for coroutines."""
 
     def __init__(self, stream: ChatStream) -> None:
@@ -48,17 +39,7 @@ class AsyncChunkStream:
     def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
         return self._stream.to_async()
 
+    @override
     async def close(self) -> None:
         """Stop."""
         self._stream.cancel()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()

@@ -8,17 +8,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from localassist.api import runtime as runtimes
 from localassist.api.runtime import Runtime
 from localassist.client.async_file_resources import AsyncFiles, AsyncVectorStores
 from localassist.client.async_resources import AsyncBeta, AsyncChat, AsyncEmbeddings, AsyncModels
+from localassist.client.closing import AsyncClosing, Closing
 from localassist.client.file_resources import Files, VectorStores
 from localassist.client.resources import Beta, Chat, Embeddings, Models
 from localassist.settings import Settings
 
 if TYPE_CHECKING:
     import os
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -95,7 +97,7 @@ class _Face:
             self._runtime.close()
 
 
-class Client(_Face):
+class Client(_Face, Closing):
     """The Assistants API on this machine; used like `openai.OpenAI()`."""
 
     @cached_property
@@ -128,23 +130,13 @@ class Client(_Face):
         """Models."""
         return Models(self._runtime)
 
+    @override
     def close(self) -> None:
         """Stop; runs that are not done are resumed by the next client of the folder."""
         self._close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class AsyncClient(_Face):
+class AsyncClient(_Face, AsyncClosing):
     """As Client, for coroutines."""
 
     @cached_property
@@ -181,18 +173,8 @@ class AsyncClient(_Face):
         """Models."""
         return AsyncModels(self._runtime, self._pool)
 
+    @override
     async def close(self) -> None:
         """Stop; runs that are not done are resumed by the next client of the folder."""
         self._pool.shutdown()
         self._close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()

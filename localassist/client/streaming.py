@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from typing_extensions import override
+
+from localassist.client.closing import AsyncClosing, Closing
 from localassist.client.event_handler import AssistantEventHandler, AsyncAssistantEventHandler
 from localassist.client.hooks import Hooks
 from localassist.types.stream_event import AssistantStreamEvent, MessageDeltaEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from localassist.runs.bus import Subscription
     from localassist.settings import ApiVersion
@@ -36,7 +36,7 @@ def _there(value: T | None, what: str) -> T:
     return value
 
 
-class RunStream:
+class RunStream(Closing):
     """Iterate it for the run's events until it ends or needs an action.
 
     Closing it does not cancel the run.
@@ -101,23 +101,13 @@ class RunStream:
         self.until_done()
         return _there(self._hooks.messages or None, "message")
 
+    @override
     def close(self) -> None:
         """Stop listening."""
         self._subscription.cancel()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class AsyncRunStream:
+class AsyncRunStream(AsyncClosing):
     """As RunStream, for coroutines."""
 
     def __init__(
@@ -181,17 +171,7 @@ class AsyncRunStream:
         await self.until_done()
         return _there(self._hooks.messages or None, "message")
 
+    @override
     async def close(self) -> None:
         """Stop listening."""
         self._subscription.cancel()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()

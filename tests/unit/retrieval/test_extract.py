@@ -253,3 +253,10 @@ def test_a_scan_with_a_stamp_is_a_scan(refused):
 
 def test_a_name_of_a_thousand_characters(read):
     assert read("n" * 1000 + ".pdf", pdf([HELLO])) == (1, [Page(1, HELLO)])
+
+
+def test_ten_thousand_pages_are_read(read):
+    count, found = read("long.pdf", pdf([f"Ship number {n} is here." for n in range(10_000)]))
+    assert (count, len(found)) == (10_000, 10_000)
+    assert found[0] == Page(1, "Ship number 0 is here.")
+    assert found[-1] == Page(10_000, "Ship number 9999 is here.")

@@ -19,6 +19,7 @@ from localassist.engine.model_files import (
     check_memory,
     content_fingerprint,
     context_size,
+    side_context_size,
 )
 from localassist.engine.pool import EnginePool
 from localassist.engine.request import SamplingParams
@@ -189,6 +190,7 @@ class Runtime:
             fingerprint=content_fingerprint(model.path),
             num_sequences=num_sequences(settings.max_concurrent_runs),
             n_gpu_layers=settings.n_gpu_layers,
+            side_ctx=0 if settings.deterministic else side_context_size(header, n_ctx=n_ctx),
         )
         log.info("loaded %s in %.1f s", model.name, time.perf_counter() - started)
         return backend

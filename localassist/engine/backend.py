@@ -56,22 +56,14 @@ class Vocabulary(Protocol):
         ...
 
 
-class Backend(Vocabulary, Protocol):
-    """A model and its context. Only the engine's loop may call more than vocabulary and `abort`.
+class Context(Protocol):
+    """Keys and values of several sequences. It belongs to one OS thread at a time.
 
     Attributes:
-        n_ctx: cells of the context, shared by all sequence ids.
-        n_seq_max: sequence ids that may be used, from 0 on.
-        n_batch: most tokens of a step.
-        max_threads: CPU threads that it may use.
-        fingerprint: of the weights, the build and the layout of keys and values.
+        n_ctx: cells, shared by all sequence ids.
     """
 
     n_ctx: int
-    n_seq_max: int
-    n_batch: int
-    max_threads: int
-    fingerprint: str
 
     def decode(self, chunks: Sequence[Chunk], *, num_rows: int = 0) -> list[list[Row]]:
         """Compute the chunks in one batch, which is filled up to `num_rows` tokens.
@@ -85,14 +77,6 @@ class Backend(Vocabulary, Protocol):
             DecodeAbortedError: `abort` was called.
             DecodeError: it failed; the context may hold a part of each chunk.
         """
-        ...
-
-    def abort(self) -> None:
-        """Have the running `decode`, or the next one, give up soon; from any OS thread."""
-        ...
-
-    def resume(self) -> None:
-        """Take `abort` back."""
         ...
 
     def use_threads(self, num_threads: int) -> None:
@@ -128,5 +112,45 @@ class Backend(Vocabulary, Protocol):
         ...
 
     def close(self) -> None:
-        """Free the model."""
+        """Free its memory."""
+        ...
+
+
+class Backend(Context, Vocabulary, Protocol):
+    """A model and its context. Only the engine's loop may call more than vocabulary and `abort`.
+
+    Attributes:
+        n_seq_max: sequence ids that may be used, from 0 on.
+        n_batch: most tokens of a step.
+        max_threads: CPU threads that it may use.
+        fingerprint: of the weights, the build and the layout of keys and values.
+    """
+
+    n_seq_max: int
+    n_batch: int
+    max_threads: int
+    fingerprint: str
+
+    def decode_apart(self, chunks: Sequence[Chunk]) -> list[list[Row]]:
+        """Compute two chunks of a token at once, each with its share of the CPU threads.
+
+        One of them must end within the first `side_ctx` tokens. Returns and raises as `decode`.
+        """
+        ...
+
+    @property
+    def side_ctx(self) -> int:
+        """Tokens of a sequence that can be computed apart; 0 if none can."""
+        ...
+
+    def time_apart(self) -> float | None:
+        """Seconds of a row in each lane at once; None if nothing can be computed apart."""
+        ...
+
+    def abort(self) -> None:
+        """Have the running `decode`, or the next one, give up soon; from any OS thread."""
+        ...
+
+    def resume(self) -> None:
+        """Take `abort` back."""
         ...

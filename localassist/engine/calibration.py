@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("localassist.engine")
 
+# Stands for a step of two rows apart, where others have their number of rows.
+_APART = 0
 # The least of so many times: what disturbs a measurement only ever adds to it.
 _REPEATS = 3
 
@@ -39,17 +41,21 @@ class Calibration:
         self._todo = self._all_steps()
         self._seconds: dict[int, dict[int, float]] = {}
         if self._load():
-            self._todo.clear()
+            most = self._seconds[backend.max_threads]
+            known = _APART in most or not backend.side_ctx
+            self._todo = [] if known else [(backend.max_threads, _APART)] * _REPEATS
 
     def _all_steps(self) -> list[tuple[int, int]]:
         """Numbers of threads and of rows, the first one last."""
         most = self._backend.max_threads
-        return [
+        steps = [
             (num_threads, num_rows)
             for num_threads in sorted({most, max(1, most - 1)}, reverse=True)
             for num_rows in MEASURED_ROWS
-            for _ in range(_REPEATS)
-        ][::-1]
+        ]
+        if self._backend.side_ctx:
+            steps.append((most, _APART))
+        return [step for step in steps[::-1] for _ in range(_REPEATS)]
 
     def again(self) -> None:
         """What was measured was disturbed by other programs: measure it again.
@@ -66,28 +72,26 @@ class Calibration:
 
     def curve(self, num_threads: int) -> CostCurve:
         """The curve for so many threads, or for the number nearest to it."""
-        whole = {
-            known: seconds
-            for known, seconds in self._seconds.items()
-            if len(seconds) == len(MEASURED_ROWS)
-        }
+        whole = [threads for threads, seconds in self._seconds.items() if _whole(seconds)]
         if not whole:
             return CostCurve()
-        nearest = min(whole, key=lambda known: abs(known - num_threads))
-        return CostCurve(whole[nearest])
+        nearest = self._seconds[min(whole, key=lambda known: abs(known - num_threads))]
+        rows = {num_rows: nearest[num_rows] for num_rows in MEASURED_ROWS}
+        return CostCurve(rows, apart_s=nearest.get(_APART))
 
     def measure(self) -> None:
         """Measure one step."""
         num_threads, num_rows = self._todo[-1]
         self._backend.use_threads(num_threads)
-        seconds = self._backend.time_rows(num_rows)
+        apart = num_rows == _APART
+        seconds = self._backend.time_apart() if apart else self._backend.time_rows(num_rows)
         self._todo.pop()
         if seconds is None:  # full of idle conversations; the next process may have room
             self._todo.clear()
-            return
-        known = self._seconds.setdefault(num_threads, {})
-        known[num_rows] = min(seconds, known.get(num_rows, seconds))
-        if self.done:
+        else:
+            known = self._seconds.setdefault(num_threads, {})
+            known[num_rows] = min(seconds, known.get(num_rows, seconds))
+        if self.done and all(_whole(each) for each in self._seconds.values()):
             self._store()
 
     def _load(self) -> bool:
@@ -101,10 +105,9 @@ class Calibration:
             }
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return False
-        rows = set(MEASURED_ROWS)
         if kept.get("of") != self._backend.fingerprint or self._backend.max_threads not in curves:
             return False
-        if any(set(seconds) != rows or min(seconds.values()) <= 0 for seconds in curves.values()):
+        if any(not _whole(curve) or min(curve.values()) <= 0 for curve in curves.values()):
             return False
         self._seconds = curves
         return True
@@ -120,6 +123,10 @@ class Calibration:
             part.replace(self._path)
         except OSError as error:
             log.warning("the speed of this machine cannot be noted down: %s", error)
+
+
+def _whole(seconds: dict[int, float]) -> bool:
+    return seconds.keys() - {_APART} == set(MEASURED_ROWS)
 
 
 def _name(backend: Backend) -> str:

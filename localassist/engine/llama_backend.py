@@ -11,16 +11,11 @@ import ctypes
 import logging
 import os
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from localassist._lazy import require
-from localassist.engine.backend import (
-    DecodeAbortedError,
-    DecodeError,
-    NoRoomError,
-    RestoreError,
-)
+from localassist.engine.lanes import Lanes
+from localassist.engine.llama_context import LlamaContext
 from localassist.errors import ModelFileError, ModelTooLargeError
 
 if TYPE_CHECKING:
@@ -36,10 +31,7 @@ N_BATCH = 512
 # Prefixes that can be told apart; free of cost with a unified cache. One more is our own.
 N_SEQ_MAX = 32
 _MOST_SEQ = 256  # llama.cpp's own limit
-_NO_ROOM = 1
-_ABORTED = 2
 _NO_BOS = False
-_WITH_DATA = True
 _PIECE_BYTES = 256
 _SPIN_COUNT = "5000"
 _LOG_LEVELS = {2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR, 5: logging.DEBUG}
@@ -90,7 +82,7 @@ def _library() -> Any:
 
 
 class LlamaBackend:
-    """A GGUF, loaded, with one context shared by all sequences (unified f16 cache)."""
+    """A GGUF, loaded, with a context shared by all sequences, and a second lane beside it."""
 
     n_batch = N_BATCH
 
@@ -104,6 +96,7 @@ class LlamaBackend:
         fingerprint: str = "",
         num_sequences: int = N_SEQ_MAX,
         n_gpu_layers: int | None = None,
+        side_ctx: int = 0,
     ) -> None:
         """Load the file.
 
@@ -115,6 +108,7 @@ class LlamaBackend:
             fingerprint: of the file's content.
             num_sequences: sequence ids that can be used.
             n_gpu_layers: layers on a GPU; None: all of them if the build of llama.cpp has one.
+            side_ctx: tokens of a second context, made when it is needed; 0: none.
 
         Raises:
             ModelFileError: llama.cpp refuses the file.
@@ -135,19 +129,6 @@ class LlamaBackend:
             )
         self.n_seq_max = num_sequences
         self.max_threads = n_threads
-        self._scratch = num_sequences
-        self._context = llama.llama_init_from_model(
-            self._model, self._context_params(n_ctx=n_ctx, n_threads=n_threads)
-        )
-        if not self._context:
-            llama.llama_model_free(self._model)
-            raise ModelTooLargeError(
-                f"No memory for a context of {n_ctx} tokens of '{path.name}'.",
-                code="model_too_large",
-                hint="Lower the setting n_ctx or choose a smaller model.",
-            )
-        self.n_ctx = int(llama.llama_n_ctx(self._context))
-        self._memory = llama.llama_get_memory(self._context)
         self._vocab = llama.llama_model_get_vocab(self._model)
         self.n_vocab = int(llama.llama_vocab_n_tokens(self._vocab))
         self._pieces: dict[int, bytes] = {}
@@ -157,56 +138,27 @@ class LlamaBackend:
         self.chat_template = chat_template
         self.adds_bos = bool(llama.llama_vocab_get_add_bos(self._vocab))
         self.bos_text = self._special_text(llama.llama_vocab_bos(self._vocab))
-        self._eos = max(0, llama.llama_vocab_eos(self._vocab))
-        self.eos_text = self._special_text(self._eos)
-        self._make_batch()
-        self._stop = self._set_abort_callback()
-
-    def _context_params(self, *, n_ctx: int, n_threads: int) -> Any:
-        params = self._llama.llama_context_default_params()
-        params.n_ctx = n_ctx
-        params.n_batch = params.n_ubatch = N_BATCH
-        params.n_seq_max = self._scratch + 1
-        params.kv_unified = True
-        params.n_threads = params.n_threads_batch = n_threads
-        return params
-
-    def _make_batch(self) -> None:
-        """Back a llama_batch with numpy arrays, which are filled by slices and not by items."""
-        np = self._np
-        self._tokens = np.zeros(N_BATCH, np.int32)
-        self._positions = np.zeros(N_BATCH, np.int32)
-        self._counts = np.ones(N_BATCH, np.int32)
-        self._seq_ids = np.zeros(N_BATCH, np.int32)
-        self._wanted = np.zeros(N_BATCH, np.int8)
-        addresses = self._seq_ids.ctypes.data + 4 * np.arange(N_BATCH, dtype=np.uint64)
-        self._seq_id_pointers = addresses.astype(np.uint64)
-        int32s, int8s = ctypes.POINTER(ctypes.c_int32), ctypes.POINTER(ctypes.c_int8)
-        batch = self._llama.llama_batch()
-        batch.token = ctypes.cast(self._tokens.ctypes.data, int32s)
-        batch.pos = ctypes.cast(self._positions.ctypes.data, int32s)
-        batch.n_seq_id = ctypes.cast(self._counts.ctypes.data, int32s)
-        batch.seq_id = ctypes.cast(self._seq_id_pointers.ctypes.data, ctypes.POINTER(int32s))
-        batch.logits = ctypes.cast(self._wanted.ctypes.data, int8s)
-        self._batch = batch
-
-    def _set_abort_callback(self) -> Any:
-        """Let llama.cpp ask a byte of ours, between operations, whether to give up.
-
-        It wants a C function of one pointer. One written in Python would be called 150 times a
-        token and wait for the interpreter's lock each time; `strlen` of our buffer is one that
-        is there already: 0 while it holds the empty string, 1 once something is written into it.
-        """
-        stop = ctypes.create_string_buffer(2)
+        self.eos_text = self._special_text(llama.llama_vocab_eos(self._vocab))
+        self._stop = ctypes.create_string_buffer(2)
         try:
-            address = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value
-        except (AttributeError, OSError, TypeError):  # Windows: a step is waited for instead
-            return stop
-        assert address is not None, "strlen has an address"
-        function = ctypes.cast(address, self._llama.ggml_abort_callback)
-        data = ctypes.cast(stop, ctypes.c_void_p)
-        self._llama.llama_set_abort_callback(self._context, function, data)
-        return stop
+            main = self._new_context(n_ctx, n_batch=N_BATCH)
+        except ModelTooLargeError:
+            llama.llama_model_free(self._model)
+            raise
+        self.n_ctx = main.n_ctx
+        self._lanes = Lanes(
+            main,
+            num_threads=n_threads,
+            make_side=lambda: self._new_context(side_ctx, n_batch=num_sequences + 1),
+            side_ctx=0 if n_gpu_layers else side_ctx,
+        )
+
+    def _new_context(self, n_ctx: int, *, n_batch: int) -> LlamaContext:
+        return LlamaContext(
+            self._llama, self._model, n_ctx=n_ctx, n_batch=n_batch, num_sequences=self.n_seq_max,
+            n_threads=self.max_threads, n_vocab=self.n_vocab, stop=self._stop,
+            filler=max(0, self._llama.llama_vocab_eos(self._vocab)),
+        )  # fmt: skip
 
     # --- vocabulary ---
 
@@ -254,49 +206,16 @@ class LlamaBackend:
 
     def decode(self, chunks: Sequence[Chunk], *, num_rows: int = 0) -> list[list[Row]]:
         """Compute the chunks in one batch; see Backend."""
-        end = 0
-        ends: list[int] = []
-        for chunk in chunks:
-            begin, end = end, end + len(chunk.tokens)
-            self._put(chunk.tokens, begin, start=chunk.start, seq_id=chunk.seq_id)
-            self._wanted[begin:end] = 0
-            self._wanted[end - chunk.num_logits : end] = 1
-            ends.append(end)
-        if num_rows > end:
-            padding = [chunks[0].tokens[0]] * (num_rows - end)
-            self._put(padding, end, start=0, seq_id=self._scratch)
-            self._wanted[end:num_rows] = 1
-        self._decode(max(end, num_rows))
-        if num_rows > end:
-            self.truncate(self._scratch, 0)
-        return [
-            [self._logits(row) for row in range(end - chunk.num_logits, end)]
-            for chunk, end in zip(chunks, ends, strict=True)
-        ]
+        return self._lanes.decode(chunks, num_rows=num_rows)
 
-    def _put(self, tokens: Sequence[int], begin: int, *, start: int, seq_id: int) -> None:
-        """Fill the batch from `begin` on."""
-        end = begin + len(tokens)
-        self._tokens[begin:end] = tokens
-        self._positions[begin:end] = range(start, start + len(tokens))
-        self._seq_ids[begin:end] = seq_id
+    def decode_apart(self, chunks: Sequence[Chunk]) -> list[list[Row]]:
+        """Compute two chunks at once; see Backend."""
+        return self._lanes.decode_apart(chunks)
 
-    def _decode(self, num_tokens: int) -> None:
-        self._batch.n_tokens = num_tokens
-        result = self._llama.llama_decode(self._context, self._batch)
-        if result == 0:
-            return
-        if result == _NO_ROOM:
-            raise NoRoomError("The context is full.", code="context_full")
-        self.truncate(self._scratch, 0)
-        if result == _ABORTED:
-            raise DecodeAbortedError("The step was given up.")
-        raise DecodeError(f"llama.cpp could not compute a batch (code {result}).")
-
-    def _logits(self, row: int) -> Row:
-        pointer = self._llama.llama_get_logits_ith(self._context, row)
-        view: Row = self._np.ctypeslib.as_array(pointer, (self.n_vocab,))
-        return view
+    @property
+    def side_ctx(self) -> int:
+        """Cells of the second lane; 0 without one."""
+        return self._lanes.side_ctx
 
     def abort(self) -> None:
         """Have the running `decode`, or the next one, give up soon."""
@@ -308,71 +227,42 @@ class LlamaBackend:
 
     def use_threads(self, num_threads: int) -> None:
         """Compute with so many CPU threads from now on."""
-        self._llama.llama_set_n_threads(self._context, num_threads, num_threads)
+        self._lanes.use_threads(num_threads)
 
     def time_rows(self, num_rows: int) -> float | None:
         """Seconds of a step of `num_rows` tokens; None if the context has no room for it."""
-        self._put([self._eos] * num_rows, 0, start=0, seq_id=self._scratch)
-        self._wanted[:num_rows] = 1
-        started = time.perf_counter()
-        try:
-            self._decode(num_rows)
-        except (NoRoomError, DecodeAbortedError):
-            return None
-        seconds = time.perf_counter() - started
-        self.truncate(self._scratch, 0)
-        return seconds
+        return self._lanes.time_rows(num_rows)
+
+    def time_apart(self) -> float | None:
+        """Seconds of a row in each lane; see Backend."""
+        return self._lanes.time_apart()
 
     def truncate(self, seq_id: int, length: int) -> None:
         """Keep the first `length` tokens of a sequence id."""
-        self._llama.llama_memory_seq_rm(self._memory, seq_id, length, -1)
+        self._lanes.truncate(seq_id, length)
 
     def copy_prefix(self, source_id: int, seq_id: int, length: int) -> None:
         """Give an empty sequence id the first `length` tokens of another one; moves no bytes."""
-        self._llama.llama_memory_seq_cp(self._memory, source_id, seq_id, 0, length)
+        self._lanes.copy_prefix(source_id, seq_id, length)
 
     def save(self, seq_id: int, *, start: int, end: int) -> Data:
         """Keys and values of the tokens `start` to `end` of a sequence id."""
-        # llama.cpp saves whole sequences: the range becomes one for the moment.
-        llama = self._llama
-        llama.llama_memory_seq_cp(self._memory, seq_id, self._scratch, start, end)
-        size = llama.llama_state_seq_get_size(self._context, self._scratch)
-        data: Data = self._np.empty(size, self._np.uint8)
-        written = llama.llama_state_seq_get_data(
-            self._context, _bytes_of(data), size, self._scratch
-        )
-        self.truncate(self._scratch, 0)
-        return data[:written]
+        return self._lanes.save(seq_id, start=start, end=end)
 
     def restore(self, seq_id: int, data: Data, *, start: int, end: int) -> None:
         """Append the tokens at positions `start` to `end` out of what `save` returned."""
-        llama = self._llama
-        read = llama.llama_state_seq_set_data(
-            self._context, _bytes_of(data), len(data), self._scratch
-        )
-        first = llama.llama_memory_seq_pos_min(self._memory, self._scratch)
-        last = llama.llama_memory_seq_pos_max(self._memory, self._scratch)
-        whole = read == len(data) and 0 <= first <= start and last >= end - 1
-        if whole:
-            llama.llama_memory_seq_cp(self._memory, self._scratch, seq_id, start, end)
-        self.truncate(self._scratch, 0)
-        if not whole:
-            raise RestoreError("saved keys and values could not be read back.")
+        self._lanes.restore(seq_id, data, start=start, end=end)
 
     def clear(self) -> None:
         """Empty the whole context."""
-        self._llama.llama_memory_clear(self._memory, _WITH_DATA)
+        self._lanes.clear()
 
     def close(self) -> None:
-        """Free context and model."""
-        if self._context:
-            self._llama.llama_free(self._context)
+        """Free contexts and model."""
+        if self._model:
+            self._lanes.close()
             self._llama.llama_model_free(self._model)
-            self._context = self._model = None
-
-
-def _bytes_of(data: Data) -> Any:
-    return ctypes.cast(data.ctypes.data, ctypes.POINTER(ctypes.c_uint8))
+            self._model = None
 
 
 def num_sequences(max_running: int) -> int:

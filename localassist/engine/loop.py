@@ -90,6 +90,7 @@ class EngineLoop:
             n_batch=backend.n_batch,
             stored=kv,
             deterministic=settings.deterministic,
+            side_ctx=backend.side_ctx,
         )
         self._use_threads()
         self._new_seed = new_seed
@@ -193,6 +194,7 @@ class EngineLoop:
     def _admit(self, generation: Generation) -> None:
         request = generation.request
         room = self._backend.n_ctx - len(request.prompt_tokens)
+        speculate = self._may_speculate and request.constraint is None
         sequence = Sequence(
             tokens=list(request.prompt_tokens),
             num_prompt_tokens=len(request.prompt_tokens),
@@ -210,16 +212,15 @@ class EngineLoop:
             detokenizer=Detokenizer(stop=request.stop),
             vocabulary=self._backend,
             constraint=request.constraint,
-            speculator=self._speculator(request.constraint is not None),
+            speculator=Speculator(self._scheduler.plan.curve) if speculate else None,
         )
         self._scheduler.add(sequence)
 
-    def _speculator(self, constrained: bool) -> Speculator | None:  # noqa: FBT001  # one caller
-        curve = self._scheduler.plan.curve
-        settings = self._settings
-        if constrained or settings.deterministic or not settings.speculate or not curve.seconds:
-            return None
-        return Speculator(curve)
+    @property
+    def _may_speculate(self) -> bool:
+        """Whether what may follow is looked for; without measured costs nobody knows if it pays."""
+        settings, curve = self._settings, self._scheduler.plan.curve
+        return settings.speculate and not settings.deterministic and bool(curve.seconds)
 
     # --- a step ---
 
@@ -254,6 +255,8 @@ class EngineLoop:
 
     def _decode(self, batch: Batch) -> list[list[Row]]:
         try:
+            if batch.apart:
+                return self._backend.decode_apart(batch.chunks)
             return self._backend.decode(batch.chunks, num_rows=batch.num_rows)
         finally:
             # Who cancels from now on has nothing to abort.
@@ -280,6 +283,9 @@ class EngineLoop:
         num_tokens = batch.num_tokens
         if batch.num_prefilled:
             self._scheduler.plan.observe_prefill(num_tokens=num_tokens, seconds=seconds)
+            return
+        if batch.apart:
+            # Lanes do not wait for one another within a token: nothing is gained by fewer threads.
             return
         num_rows = max(num_tokens, batch.num_rows)
         before = self._governor.num_threads

@@ -242,6 +242,13 @@ def check_memory(header: GgufHeader, *, n_ctx: int, free_bytes: int | None = Non
         )
 
 
+def side_context_size(header: GgufHeader, *, n_ctx: int, free_bytes: int | None = None) -> int:
+    """Tokens of a second context, half as large, if there is memory for both; else 0."""
+    free = free_memory_bytes() if free_bytes is None else free_bytes
+    size = n_ctx // 2
+    return size if free is None or memory_bytes(header, n_ctx=n_ctx + size) <= free else 0
+
+
 def memory_bytes(header: GgufHeader, *, n_ctx: int) -> int:
     """Estimate of the memory that the loaded model takes, with a float16 KV cache."""
     weights = int(_RESIDENT_PER_FILE_BYTE * header.size_bytes)

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from localassist.engine.prefix_cache import CacheOperation, PrefixCache, Restore, Save, Stored
 from localassist.engine.request import EngineStats
 from localassist.engine.sequence import Sequence, SequenceStatus
 from localassist.engine.step_plan import StepPlan
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence as Tokens
 
 # Room that a new sequence must find for its answer, so that admitting it does not at once push
 # another one out.
@@ -51,11 +47,13 @@ class Batch:
         chunks: what is computed.
         num_prefilled: how many of the tokens belong to prompts.
         num_rows: what the backend has to compute at least, where a larger step costs less.
+        apart: its two chunks are computed at once, each with half of the threads.
     """
 
     chunks: list[Chunk] = field(default_factory=list)
     num_prefilled: int = 0
     num_rows: int = 0
+    apart: bool = False
 
     @property
     def num_tokens(self) -> int:
@@ -76,6 +74,7 @@ class Scheduler:
         plan: StepPlan | None = None,
         stored: Stored | None = None,
         deterministic: bool = False,
+        side_ctx: int = 0,
     ) -> None:
         """Make an empty scheduler.
 
@@ -87,9 +86,11 @@ class Scheduler:
             plan: sizes of steps.
             stored: what is hibernated.
             deterministic: one sequence after the other, in a context that holds nothing else.
+            side_ctx: tokens of a sequence that can be computed apart.
         """
         self._n_ctx = n_ctx
         self._n_batch = n_batch
+        self._side_ctx = side_ctx
         self._deterministic = deterministic
         self._max_running = 1 if deterministic else max_running
         self.plan = plan or StepPlan()
@@ -172,7 +173,11 @@ class Scheduler:
             return self._decoding_step(decoding)
         chunks = [self._chunk(sequence, 1) for sequence in decoding[: self._n_batch]]
         num_rows = len(chunks)
-        budget = self.plan.chunk(num_rows=num_rows, limit=self._n_batch - num_rows)
+        budget = self.plan.chunk(
+            num_rows=num_rows,
+            num_pending=sum(sequence.num_pending_tokens for sequence in prefilling),
+            limit=self._n_batch - num_rows,
+        )
         # Whoever needs least to answer goes first.
         for sequence in sorted(prefilling, key=self._remaining):
             if budget <= 0:
@@ -232,18 +237,31 @@ class Scheduler:
     # --- steps ---
 
     def _decoding_step(self, decoding: list[Sequence]) -> Batch:
-        """The cheapest group, or one sequence with its draft; least recently served first."""
+        """What yields a token at the least cost; least recently served sequences first."""
         if not decoding:
             return Batch()
         decoding.sort(key=lambda sequence: sequence.last_served)
         if len(decoding) == 1 and decoding[0].draft:
             return Batch([self._draft_chunk(decoding[0])])
-        size = self.plan.curve.group(min(len(decoding), self._n_batch))
+        curve = self.plan.curve
+        most = min(len(decoding), self._n_batch)
+        if curve.apart_pays(most) and (pair := self._pair(decoding)):
+            return Batch([self._chunk(sequence, 1) for sequence in pair], apart=True)
+        size = curve.group(most)
         chunks = [self._chunk(sequence, 1) for sequence in decoding[:size]]
-        num_rows = self.plan.curve.padded(size)
+        num_rows = curve.padded(size)
         if self._cache.cells.num_used + num_rows > self._n_ctx:
             num_rows = size
         return Batch(chunks, num_rows=num_rows)
+
+    def _pair(self, decoding: list[Sequence]) -> list[Sequence]:
+        """The first sequence and the next one beside which it can be computed, if there is any."""
+        first, *others = decoding
+        for other in others:
+            shorter = min(first.num_computed_tokens, other.num_computed_tokens)
+            if shorter < self._side_ctx:
+                return [first, other]
+        return []
 
     def _exact_step(self, running: list[Sequence]) -> Batch:
         if not running:
@@ -266,8 +284,7 @@ class Scheduler:
 
     def _draft_chunk(self, sequence: Sequence) -> Chunk:
         room = self._n_ctx - self._cache.cells.num_used - 1
-        draft: Tokens[int] = sequence.draft[: max(0, min(room, self._n_batch - 1))]
-        tokens = [sequence.tokens[-1], *draft]
+        tokens = [sequence.tokens[-1], *sequence.draft[: max(0, min(room, self._n_batch - 1))]]
         start = sequence.num_computed_tokens
         return Chunk(sequence, _seq_id(sequence), tokens, start, num_logits=len(tokens))
 

@@ -39,6 +39,7 @@ class ScriptedBackend:
 
     n_seq_max = 32
     n_batch = 512
+    side_ctx = 0
     n_vocab = _N_VOCAB
     max_threads = 1
     fingerprint = "scripted"
@@ -112,6 +113,10 @@ class ScriptedBackend:
             rows.append([self._row(cells[:end]) for end in range(first, len(cells) + 1)])
         return rows
 
+    def decode_apart(self, chunks: Sequence[Chunk]) -> list[list[Row]]:
+        """There is one lane, and nobody is asked to compute beside it."""
+        return self.decode(chunks)
+
     def abort(self) -> None:
         """Have the running `decode`, or the next one, give up."""
         self._aborted = True
@@ -125,6 +130,10 @@ class ScriptedBackend:
 
     def time_rows(self, num_rows: int) -> float | None:  # noqa: ARG002  # the protocol's
         """There is nothing to be measured."""
+        return None
+
+    def time_apart(self) -> float | None:
+        """There is one lane."""
         return None
 
     def save(self, seq_id: int, *, start: int, end: int) -> Data:

@@ -38,10 +38,14 @@ class CostCurve:
 
     Attributes:
         seconds: by number of rows; empty before it was measured.
+        apart_s: of two rows at once, each with half of the threads; None if there is no such step.
     """
 
-    def __init__(self, seconds: Mapping[int, float] | None = None) -> None:
+    def __init__(
+        self, seconds: Mapping[int, float] | None = None, *, apart_s: float | None = None
+    ) -> None:
         self.seconds = dict(seconds or {})
+        self.apart_s = apart_s
         self._known = sorted(self.seconds)
         self._padded: dict[int, int] = {}
         self._groups: dict[int, int] = {}
@@ -82,6 +86,13 @@ class CostCurve:
             self._groups[num_rows] = min(costs, key=lambda size: costs[size])
         return self._groups[num_rows]
 
+    def apart_pays(self, num_rows: int) -> bool:
+        """Whether a token costs least where two of so many answers are continued apart."""
+        if self.apart_s is None or num_rows == 1:
+            return False
+        size = self.group(num_rows)
+        return self.apart_s / 2 < self.cost(self.padded(size)) / size
+
 
 class StepPlan:
     """Sizes of steps. Owned by the scheduler; `observe_prefill` keeps the speeds up to date."""
@@ -92,14 +103,25 @@ class StepPlan:
         self._tiled_rate: float | None = None
         self._small_rate: float | None = None
 
-    def chunk(self, *, num_rows: int, limit: int) -> int:
-        """Tokens of prompt for a step that also continues `num_rows` answers; at most `limit`."""
+    def chunk(self, *, num_rows: int, num_pending: int, limit: int) -> int:
+        """Tokens of prompt for a step that also continues `num_rows` answers.
+
+        Args:
+            num_rows: answers.
+            num_pending: tokens of all prompts that are being read.
+            limit: at most so many.
+        """
         most_s = BESIDE_ANSWERS_S if num_rows else ALONE_S
         gap_s = LONGEST_GAP_S if num_rows else 2 * ALONE_S
         total = next((size for size in _SIZES if self.seconds(size) <= most_s), 0)
         if total < TILE:
             total = next((size for size in _SIZES[-3:] if self.seconds(size) <= gap_s), _SIZES[-1])
-        return min(max(total - num_rows, 1), limit)
+        size = max(total - num_rows, 1)
+        # A step for the few that would be left costs as much as half a tile.
+        few_left = 0 < num_pending - size <= TILE // 2
+        if few_left and self.seconds(num_pending + num_rows) <= gap_s:
+            size = num_pending
+        return min(size, limit)
 
     def seconds(self, num_tokens: int) -> float:
         """How long a step of so many tokens, most of them of a prompt, will take."""

@@ -268,12 +268,16 @@ class QuietMachine:
 
     def __init__(self, backend):
         self.fingerprint, self.max_threads = backend.fingerprint, backend.max_threads
+        self.side_ctx = backend.side_ctx
 
     def use_threads(self, num_threads):
         pass
 
     def time_rows(self, num_rows):
         return 0.02 * (0.8 + 0.2 * num_rows)
+
+    def time_apart(self):
+        return 0.025
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,10 @@ from localassist.engine.step_plan import MEASURED_ROWS
 class FakeBackend:
     """A backend whose every further row costs a hundredth of a second on one thread."""
 
-    def __init__(self, *, max_threads=2, fingerprint="a model", disturbed=(), room=32) -> None:
+    def __init__(
+        self, *, max_threads=2, fingerprint="a model", disturbed=(), room=32, side_ctx=0
+    ) -> None:
+        self.side_ctx = side_ctx
         self.max_threads = max_threads
         self.fingerprint = fingerprint
         self.room = room
@@ -27,6 +30,11 @@ class FakeBackend:
         if num_rows > self.room:
             return None
         return self.cost(num_rows, self._num_threads) + (self.num_timed in self._disturbed)
+
+    def time_apart(self):
+        return self.apart_s if self.side_ctx else None
+
+    apart_s = 0.012
 
     @staticmethod
     def cost(num_rows, num_threads):
@@ -56,6 +64,30 @@ def test_a_curve_is_measured_for_all_threads_and_for_one_less(tmp_path, max_thre
     calibration = measured(FakeBackend(max_threads=max_threads), tmp_path)
     for num_threads in {max_threads, max(1, max_threads - 1)}:
         assert calibration.curve(num_threads).seconds == expected(num_threads)
+
+
+def test_two_rows_apart_are_measured_where_there_is_a_side_lane(tmp_path):
+    for side_ctx, apart_s in ((0, None), (4096, FakeBackend.apart_s)):
+        calibration = measured(FakeBackend(side_ctx=side_ctx), tmp_path / "speed")
+        assert calibration.curve(2).apart_s == apart_s
+        assert calibration.curve(2).seconds == expected(2)
+
+
+def test_a_curve_without_pairs_gets_only_these_measured(tmp_path):
+    measured(FakeBackend(), tmp_path / "speed")
+    backend = FakeBackend(side_ctx=4096)
+    assert measured(backend, tmp_path / "speed").curve(2).apart_s == FakeBackend.apart_s
+    assert backend.num_timed == 0
+    again = Calibration(FakeBackend(side_ctx=4096), tmp_path / "speed")
+    assert again.done
+    assert again.curve(2).apart_s == FakeBackend.apart_s
+
+
+def test_a_side_lane_that_cannot_be_made_leaves_the_curve(tmp_path):
+    backend = FakeBackend(side_ctx=4096)
+    backend.time_apart = lambda: None
+    assert measured(backend, tmp_path / "speed").curve(2).apart_s is None
+    assert Calibration(FakeBackend(), tmp_path / "speed").done
 
 
 def test_other_numbers_of_threads_get_the_nearest_curve():

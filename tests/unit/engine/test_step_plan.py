@@ -98,6 +98,14 @@ def test_no_other_group_makes_a_token_cheaper(curve, num_rows):
     assert each(group) <= min(each(size) for size in range(1, num_rows + 1)) + 1e-5
 
 
+@pytest.mark.parametrize(("num_rows", "pays"), [(1, False), (2, True), (3, True), (8, False)])
+def test_two_answers_are_computed_apart_where_a_group_costs_more(num_rows, pays):
+    seconds = {1: 0.015, 2: 0.036, 3: 0.045, 4: 0.046, 8: 0.062, 16: 0.2}
+    assert CostCurve(seconds, apart_s=0.018).apart_pays(num_rows) is pays
+    assert CostCurve(seconds, apart_s=0.031).apart_pays(num_rows) is False
+    assert CostCurve(seconds).apart_pays(num_rows) is False
+
+
 # --- prompts ---
 
 
@@ -118,27 +126,46 @@ def test_no_other_group_makes_a_token_cheaper(curve, num_rows):
     ],
 )
 def test_a_step_takes_as_much_prompt_as_others_can_wait_for(rate, num_rows, total):
-    chunk = plan_at(rate).chunk(num_rows=num_rows, limit=4096)
+    chunk = plan_at(rate).chunk(num_rows=num_rows, num_pending=4096, limit=4096)
     assert chunk + num_rows == total
 
 
-@given(st.floats(0.5, 1e5), st.floats(0.5, 1e5), st.integers(0, 300), st.integers(1, 512), CURVES)
+@given(
+    st.floats(0.5, 1e5),
+    st.floats(0.5, 1e5),
+    st.integers(0, 300),
+    st.integers(1, 2000),
+    st.integers(1, 512),
+    CURVES,
+)
 def test_there_is_always_some_prompt_in_a_step_and_never_too_much(
-    tiled, small, num_rows, limit, curve
+    tiled, small, num_rows, num_pending, limit, curve
 ):
     plan = plan_at(tiled, small=small)
     plan.curve = curve
-    chunk = plan.chunk(num_rows=num_rows, limit=limit)
+    chunk = plan.chunk(num_rows=num_rows, num_pending=num_pending, limit=limit)
     assert 1 <= chunk <= limit
     if 1 < chunk < limit and chunk + num_rows > 16:
         gap = LONGEST_GAP_S if num_rows else 2 * ALONE_S
         assert plan.seconds(chunk + num_rows) <= gap
 
 
+@pytest.mark.parametrize(
+    ("num_pending", "chunk"),
+    [(65, 65), (96, 96), (97, 64), (128, 64), (64, 64)],
+)
+def test_a_few_tokens_get_no_step_of_their_own(num_pending, chunk):
+    assert plan_at(200).chunk(num_rows=0, num_pending=num_pending, limit=512) == chunk
+
+
+def test_running_answers_do_not_wait_longer_for_the_last_few_tokens():
+    assert plan_at(220).chunk(num_rows=4, num_pending=80, limit=512) == TILE - 4
+
+
 def test_running_answers_wait_less_than_nobody_does():
     plan = plan_at(600)
-    alone = plan.chunk(num_rows=0, limit=512)
-    beside = plan.chunk(num_rows=2, limit=512)
+    alone = plan.chunk(num_rows=0, num_pending=4096, limit=512)
+    beside = plan.chunk(num_rows=2, num_pending=4096, limit=512)
     assert plan.seconds(beside + 2) <= BESIDE_ANSWERS_S < plan.seconds(alone) <= ALONE_S
 
 
@@ -166,15 +193,15 @@ def test_a_change_of_speed_is_followed():
 @pytest.mark.parametrize("num_rows", [0, 8])
 def test_steps_grow_again_when_a_busy_machine_becomes_quiet(num_rows):
     plan = plan_at(1000)
-    before = plan.chunk(num_rows=num_rows, limit=512)
+    before = plan.chunk(num_rows=num_rows, num_pending=4096, limit=512)
 
     def read_prompts(rate):
         for _ in range(500):
-            num_tokens = plan.chunk(num_rows=num_rows, limit=512) + num_rows
+            num_tokens = plan.chunk(num_rows=num_rows, num_pending=4096, limit=512) + num_rows
             plan.observe_prefill(num_tokens=num_tokens, seconds=num_tokens / rate)
 
     read_prompts(20)
-    assert plan.chunk(num_rows=num_rows, limit=512) + num_rows < TILE
+    assert plan.chunk(num_rows=num_rows, num_pending=4096, limit=512) + num_rows < TILE
     read_prompts(1000)
 
-    assert plan.chunk(num_rows=num_rows, limit=512) == before
+    assert plan.chunk(num_rows=num_rows, num_pending=4096, limit=512) == before

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
+from localassist._caller import caller_gone
 from localassist._channel import Channel
 from localassist.api.response_format import check_response_format
 from localassist.api.tools import check_tool_choice, stored_tools
@@ -54,13 +55,16 @@ def create_chat_completion(
     text: list[str] = []
     calls: list[RequiredFunctionCall] | None = None
     ended: Ended | None = None
-    for event in _events(runtime, params, threading.Event()):
-        if isinstance(event, Text):
-            text.append(event.text)
-        elif isinstance(event, ToolCalls):
-            calls = _calls(runtime, event)
-        else:
-            ended = event
+    try:
+        for event in _events(runtime, params, caller_gone()):
+            if isinstance(event, Text):
+                text.append(event.text)
+            elif isinstance(event, ToolCalls):
+                calls = _calls(runtime, event)
+            else:
+                ended = event
+    except Interrupted:
+        raise ClosedError("Nobody waits for this answer any more.") from None
     assert ended is not None, "an answer ends, or raises"
     return ChatCompletion(
         **_head(runtime, params),

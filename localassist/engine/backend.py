@@ -80,7 +80,7 @@ class Context(Protocol):
         ...
 
     def use_threads(self, num_threads: int) -> None:
-        """Compute with so many CPU threads from now on."""
+        """Continue answers with so many CPU threads from now on; prompts may take them all."""
         ...
 
     def time_rows(self, num_rows: int) -> float | None:

@@ -77,7 +77,11 @@ class Calibration:
             return CostCurve()
         nearest = self._seconds[min(whole, key=lambda known: abs(known - num_threads))]
         rows = {num_rows: nearest[num_rows] for num_rows in MEASURED_ROWS}
-        return CostCurve(rows, apart_s=nearest.get(_APART))
+        apart_s = self._seconds.get(self._backend.max_threads, {}).get(_APART)
+        if apart_s is not None and num_threads < self._backend.max_threads:
+            # Another program has a core: both lanes together do what one thread would.
+            apart_s = 2 * rows[1]
+        return CostCurve(rows, apart_s=apart_s)
 
     def measure(self) -> None:
         """Measure one step."""

@@ -1,15 +1,34 @@
 """CodeWatch: code that a model writes in order to have it run. Pure.
 
 Small models write code in a fence, whatever they are asked for; as a string in JSON they squeeze it
-into one line and break it. So a fence of Python is what runs.
+into one line and break it. So a fence of Python is what they are asked for. Some write a call of a
+tool all the same, tagged, fenced or bare: what it would run is run as well.
 """
 
 from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from localassist.engine.tool_dialect import ProseWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 OPENER = "```python\n"
 _LANGUAGES = ("python", "py", "python3", "ipython", "tool_code")
 _FENCE = "```"
 _MAX_WORD = 12
+# What models call the tool that they were never told the name of.
+_CALLED = ("python", "code_interpreter")
+_CODE_KEY = re.compile(r'"(?:code|input|source|arguments)"\s*:\s*"')
+_STRING = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_KNOWN_ESCAPE = re.compile(r'["\\/bfnrt]|u[0-9a-fA-F]{4}')
+# Up to an escape, or the first half of a pair, of which more is to come.
+_WHOLE = re.compile(r"(?:[^\\]|\\[^u]|\\u[0-9a-fA-F]{4})*", re.DOTALL)
+_HALF_PAIR = re.compile("[\ud800-\udbff]$")
 INSTRUCTIONS = """# Code
 You can have Python code run. When the user asks for code, or when data, files or a long \
 calculation need it, reply with nothing but one block:
@@ -35,16 +54,24 @@ class CodeWatch:
         done: it is closed; nothing follows.
     """
 
-    def __init__(self, *, begun: bool = False) -> None:
-        """Look for a block; with `begun`, its opener has been written already."""
+    def __init__(self, *, begun: bool = False, functions: Collection[str] = ()) -> None:
+        """Look for a block or a call.
+
+        Args:
+            begun: the opener of a block has been written already.
+            functions: the caller's own; who calls one of these does not mean code.
+        """
         self.begun = begun
         self.done = False
         self._held = ""
         self._code = ""
+        self._calls = ProseWatch([name for name in _CALLED if name not in functions])
 
     @property
     def code(self) -> str:
-        """The code so far, without its fences."""
+        """The code so far, without its fences or its JSON."""
+        if self._calls.found:
+            return called_code(self._code)[0].rstrip()
         text = self._code
         closed = text.startswith(_FENCE) or f"\n{_FENCE}" in text
         if closed:
@@ -56,6 +83,18 @@ class CodeWatch:
         if self.begun:
             self._add(text)
             return ""
+        return self._outside_calls(self._outside_fences(text))
+
+    def _outside_calls(self, text: str) -> str:
+        words = self._calls.feed(text)
+        if self.begun:  # by a fence
+            return words + self._calls.flush()
+        if self._calls.found:
+            self.begun = True
+            self._add(self._calls.held + self._held)
+        return words
+
+    def _outside_fences(self, text: str) -> str:
         self._held += text
         at = self._held.find(_FENCE[0])
         words = ""
@@ -82,12 +121,16 @@ class CodeWatch:
     def flush(self) -> str:
         """What was held back and is words after all; the answer is over."""
         held, self._held = self._held, ""
+        words = held if self.begun else self._calls.feed(held) + self._calls.flush()
         self.done = self.begun
-        return held
+        return words
 
     def _add(self, text: str) -> None:
         self._code += text
-        self.done = self._code.startswith(_FENCE) or f"\n{_FENCE}" in self._code
+        if self._calls.found:
+            self.done = called_code(self._code)[1]
+        else:
+            self.done = self._code.startswith(_FENCE) or f"\n{_FENCE}" in self._code
 
     def _language(self) -> tuple[str, bool]:
         """What the fence at the held text's beginning says, and whether it is certain."""
@@ -98,6 +141,42 @@ class CodeWatch:
         if end or len(word) > _MAX_WORD or " " in word:
             return (word if end else ""), True
         return "", False
+
+
+def called_code(text: str) -> tuple[str, bool]:
+    """The code in a call that `text` has begun, and whether it is complete.
+
+    Escapes that JSON does not know, and line ends within strings, mean themselves.
+    """
+    key = _CODE_KEY.search(text)
+    if key is None:
+        return "", _complete(text)
+    string = _STRING.match(text, key.end())
+    assert string is not None, "it matches nothing at least"
+    closed = text[string.end() :].startswith('"')
+    raw = string[0]
+    if not closed and (whole := _WHOLE.match(raw)):
+        raw = whole[0]
+    code: str = json.loads(f'"{_ESCAPE.sub(_as_json, raw)}"', strict=False)
+    if not closed:
+        code = _HALF_PAIR.sub("", code)
+    # Half of a pair of surrogates is no text.
+    return code.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), closed
+
+
+def _as_json(escape: re.Match[str]) -> str:
+    known = _KNOWN_ESCAPE.fullmatch(escape[1])
+    return escape[0] if known else f"\\\\{escape[1]}"
+
+
+def _complete(text: str) -> bool:
+    """Whether the first object in a text is closed."""
+    begin = text.find("{")
+    try:
+        json.JSONDecoder().raw_decode(text, begin)
+    except ValueError:
+        return False
+    return True
 
 
 def written(code: str) -> str:

@@ -18,6 +18,7 @@ _WINDOW = 6  # steps whose mean is believed
 _TRIAL = 4  # steps that another number of threads is tried for
 _SLOWER = 1.25  # a mean this much above the last one believed means that something has changed
 _SUSPICIOUS = 1.35  # a mean this much above the quiet machine's: somebody may have been here first
+_QUIET = 1.2  # two lanes that take less than this times their time have the machine for themselves
 _BETTER = 0.95  # another number must be this much faster to be kept
 _FIRST_PAUSE, _LONGEST_PAUSE = 24, 384  # steps between trials; doubled when a trial fails
 
@@ -34,6 +35,7 @@ class Governor:
         self._most = max(1, most)
         self.num_threads = self._most
         self._recent: deque[float] = deque(maxlen=_WINDOW)
+        self._recent_apart: deque[float] = deque(maxlen=_WINDOW)
         self._believed: float | None = None
         self._trial: list[float] | None = None
         self._before_trial = self._most
@@ -69,6 +71,20 @@ class Governor:
             self._begin_trial(self.num_threads + 1)
         elif self._left <= 0:
             self._believed, self._left = mean, self._pause
+
+    def observe_apart(self, *, seconds: float, expected_s: float) -> None:
+        """A step of two rows, each on cores of its own, took `seconds`.
+
+        Its lanes do not wait for one another, so there is nothing to be gained by fewer threads;
+        but where both have all of their cores, nobody else needs one.
+        """
+        self._recent_apart.append(seconds / expected_s if expected_s > 0 else _SLOWER)
+        quiet = len(self._recent_apart) == _WINDOW and fmean(self._recent_apart) < _QUIET
+        if quiet and self.num_threads < self._most:
+            self.num_threads = self._most
+            self._believed = self._trial = None
+            self._pause = self._left = _FIRST_PAUSE
+            self._recent.clear()
 
     def _begin_trial(self, num_threads: int) -> None:
         self._before_trial, self.num_threads = self.num_threads, num_threads

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# A larger step reads a prompt: its threads wait for one another less, and all of them are worth it
+# even beside a busy program.
+_MOST_ROWS = 32
+
 
 class Lanes:
     """The main lane, which can hold everything, and the side lane. Owned by one OS thread.
@@ -63,7 +67,8 @@ class Lanes:
         """Compute the chunks in one batch with all threads; see Backend."""
         for chunk in chunks:
             self._bring_back(chunk.seq_id, chunk.start)
-        self._use_main_threads(self._num_threads)
+        reads = sum(len(chunk.tokens) for chunk in chunks) > _MOST_ROWS
+        self._use_main_threads(self._most_threads if reads else self._num_threads)
         rows = self._main.decode(chunks, num_rows=num_rows)
         for chunk in chunks:
             self._main_length[chunk.seq_id] = chunk.start + len(chunk.tokens)
@@ -91,7 +96,7 @@ class Lanes:
         return [rows[id(chunk)] for chunk in chunks]
 
     def use_threads(self, num_threads: int) -> None:
-        """Compute batches with so many CPU threads from now on."""
+        """Continue answers with so many CPU threads from now on."""
         self._num_threads = num_threads
 
     def time_rows(self, num_rows: int) -> float | None:

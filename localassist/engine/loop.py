@@ -284,13 +284,14 @@ class EngineLoop:
         if batch.num_prefilled:
             self._scheduler.plan.observe_prefill(num_tokens=num_tokens, seconds=seconds)
             return
-        if batch.apart:
-            # Lanes do not wait for one another within a token: nothing is gained by fewer threads.
-            return
         num_rows = max(num_tokens, batch.num_rows)
         before = self._governor.num_threads
-        expected_s = self._quiet.cost(num_rows)
-        self._governor.observe(num_rows=num_rows, seconds=seconds, expected_s=expected_s)
+        apart_s = self._quiet.apart_s if batch.apart else None
+        expected_s = self._quiet.cost(num_rows) if apart_s is None else apart_s
+        if batch.apart:
+            self._governor.observe_apart(seconds=seconds, expected_s=expected_s)
+        else:
+            self._governor.observe(num_rows=num_rows, seconds=seconds, expected_s=expected_s)
         faster = bool(self._quiet.seconds) and seconds < _MUCH_FASTER * expected_s
         self._num_faster = self._num_faster + 1 if faster else 0
         if self._num_faster == _TOO_OFTEN:

@@ -91,7 +91,7 @@ class CostCurve:
         if self.apart_s is None or num_rows == 1:
             return False
         size = self.group(num_rows)
-        return self.apart_s / 2 < self.cost(self.padded(size)) / size
+        return self.apart_s / 2 <= self.cost(self.padded(size)) / size
 
 
 class StepPlan:

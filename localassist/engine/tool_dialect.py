@@ -220,6 +220,11 @@ class ProseWatch:
         self._held, self._at_line_start = "", line_start
         return held
 
+    @property
+    def held(self) -> str:
+        """What is held back; the beginning of the call, if one was found."""
+        return self._held
+
     def flush(self) -> str:
         """What was held back and is words after all; the answer is over."""
         held, self._held = self._held, ""

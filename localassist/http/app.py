@@ -7,9 +7,12 @@ import hmac
 import logging
 import re
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from localassist._caller import watch_by
 from localassist.http.dispatch import error_reply, handle
 from localassist.http.message import Request, json_reply
 from localassist.store.blobs import MAX_BYTES
@@ -35,7 +38,10 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]@:/\s]+))(?::[0-9]{1,5})?")
 _MIN_BYTES_A_SECOND = 20_000
 _IN_MEMORY_BYTES = 1 << 20
-_CALLS = 8  # operations at once; streams take no OS thread
+# Operations at once: those that take milliseconds, and those that wait for a model, which must
+# not keep the others waiting. Streams take no OS thread.
+_CALLS, _LONG_CALLS = 8, 32
+_LONG = frozenset({"chat/completions", "embeddings"})
 _UPLOADS = ("/v1/files", "/files")
 
 
@@ -69,12 +75,14 @@ class App:
         self._body_silence_s = body_silence_s
         # A pool of our own: its threads, and with them their connections, are not made anew.
         self._pool = ThreadPoolExecutor(_CALLS, thread_name_prefix="http-call")
+        self._long_pool = ThreadPoolExecutor(_LONG_CALLS, thread_name_prefix="http-long-call")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             self._pool.shutdown(wait=False)
+            self._long_pool.shutdown(wait=False)
             return
         if scope["type"] != "http":
             return
@@ -83,14 +91,30 @@ class App:
             with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as body:
                 reply = await self._read(scope, receive, body)
                 if reply is None:
-                    request = _request(scope, body)
-                    reply = await self._run(handle, self._runtime, request)
+                    reply = await self._answer(_request(scope, body), receive)
         reply.headers.setdefault("x-request-id", self._runtime.new_id("req"))
         log.info(
             "%s %s %d", scope["method"], _raw_path(scope), reply.status,
             extra={"request_id": reply.headers.get("x-request-id")},
         )  # fmt: skip
         await _send(reply, receive, send)
+
+    async def _answer(self, request: Request, receive: Receive) -> Reply:
+        if request.path.removeprefix("/v1").strip("/") not in _LONG:
+            return await self._run(handle, self._runtime, request)
+        gone = threading.Event()
+        watching = asyncio.ensure_future(_disconnected(receive))
+        watching.add_done_callback(lambda _: gone.set())
+
+        def answer() -> Reply:
+            watch_by(gone)
+            return handle(self._runtime, request)
+
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._long_pool, copy_context().run, answer)
+        finally:
+            watching.cancel()
 
     async def _run(self, work: Callable[..., R], *arguments: Any) -> R:
         loop = asyncio.get_running_loop()

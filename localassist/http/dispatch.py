@@ -15,8 +15,9 @@ from localassist.api.operation import OPTIONS
 from localassist.errors import BadRequestError, LocalAssistError
 from localassist.http import routes, sse
 from localassist.http.body import params_of
+from localassist.http.generation import refuse_foreign
 from localassist.http.message import BYTES, EVENTS, Reply, json_reply
-from localassist.http.shape import printed, shape_of
+from localassist.http.shape import BETA_PATHS, printed, shape_of
 from localassist.runs.bus import Subscription
 
 if TYPE_CHECKING:
@@ -73,8 +74,10 @@ def _answer(runtime: Runtime, request: Request) -> Reply:
         return _no_route(405, f"Not allowed to {request.method} on {request.path[:200]}.")
     # A request that does not say its generation is told so before anything else is looked at.
     default = runtime.settings.http_version
-    shape_of(request.headers, segments, default=default, stream=False)
+    shape = shape_of(request.headers, segments, default=default, stream=False)
     with params_of(request) as body:
+        if segments[0] in BETA_PATHS:
+            refuse_foreign(body, shape)
         stream = body.get("stream") is True and route.stream is not None
         operation = route.stream if stream else route.plain
         assert operation is not None, "a path's stream has a plain operation beside it"

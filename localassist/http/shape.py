@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Shape = Literal["v1", "v1-late", "v2"]
 
 _LATE: Shape = LATE_V1  # type: ignore[assignment]  # it is one of them
-_BETA_PATHS = ("assistants", "threads")
+BETA_PATHS = ("assistants", "threads")
 _FIRST_V2_SDK = (1, 21)
 _FIRST_LATE_SDK = (1, 9)
 _MISSING = (
@@ -47,7 +47,7 @@ def shape_of(
     said = _said(headers)
     if said is not None:
         version = said
-    elif segments[:1] and segments[0] in _BETA_PATHS:
+    elif segments[:1] and segments[0] in BETA_PATHS:
         if default is None:
             raise BadRequestError(_MISSING, code="invalid_beta")
         version = default

@@ -82,7 +82,10 @@ class CodeRunner:
 
     def watch(self) -> CodeWatch | None:
         """Looks for code in an answer; None where none is run."""
-        return CodeWatch(begun=self.forced) if self.enabled else None
+        if not self.enabled:
+            return None
+        functions = [tool["function"]["name"] for tool in self._run.tools if "function" in tool]
+        return CodeWatch(begun=self.forced, functions=functions)
 
     def record(self) -> CodeRecord:
         """Begin a step."""

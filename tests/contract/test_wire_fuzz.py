@@ -49,7 +49,8 @@ def ids(wire):
     )
     headers = {**V2, "content-type": "multipart/form-data; boundary=e"}
     file_id = json.loads(wire.send("POST", "/v1/files", form, headers=headers).body)["id"]
-    run = wire.finished_run(assistant={"file_ids": [file_id]})
+    run = wire.finished_run()
+    wire.ask("POST", f"/assistants/{run['assistant_id']}", {"file_ids": [file_id]}, headers=V1)
     path = f"/threads/{run['thread_id']}"
     said = {"role": "user", "content": "a", "file_ids": [file_id]}
     store = wire.ask("POST", "/vector_stores", {})["id"]
@@ -58,7 +59,7 @@ def ids(wire):
         "assistant_id": run["assistant_id"],
         "thread_id": run["thread_id"],
         "run_id": run["id"],
-        "message_id": wire.ask("POST", f"{path}/messages", said)["id"],
+        "message_id": wire.ask("POST", f"{path}/messages", said, headers=V1)["id"],
         "step_id": wire.ask("GET", f"{path}/runs/{run['id']}/steps")["data"][0]["id"],
         "file_id": file_id,
         "vector_store_id": store,

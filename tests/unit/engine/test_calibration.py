@@ -73,6 +73,12 @@ def test_two_rows_apart_are_measured_where_there_is_a_side_lane(tmp_path):
         assert calibration.curve(2).seconds == expected(2)
 
 
+def test_beside_another_program_two_lanes_are_believed_to_do_what_one_thread_does(tmp_path):
+    calibration = measured(FakeBackend(side_ctx=4096), tmp_path / "speed")
+    assert calibration.curve(1).apart_s == 2 * FakeBackend.cost(1, 1)
+    assert calibration.curve(1).apart_pays(2)
+
+
 def test_a_curve_without_pairs_gets_only_these_measured(tmp_path):
     measured(FakeBackend(), tmp_path / "speed")
     backend = FakeBackend(side_ctx=4096)

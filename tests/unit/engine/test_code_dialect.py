@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,40 @@ CASES = {
     "quoted": ("use `x` and ``y``.", "use `x` and ``y``.", None),
     "words": ("nothing here", "nothing here", None),
     "a tick at the end": ("the end `", "the end `", None),
+    "a tagged call": (
+        '<tool_call>\n{"name": "python", "arguments": {"code": "x = 1\\nprint(x)"}}\n</tool_call>',
+        "",
+        "x = 1\nprint(x)",
+    ),
+    "a fenced call": (
+        'Let me see.\n```json\n[{"name": "code_interpreter", "arguments": {"code": "x"}}]\n```\nOk',
+        "Let me see.\n",
+        "x",
+    ),
+    "a bare call": ('{"name": "python", "arguments": {"input": "a\\tb"}} so', "", "a\tb"),
+    "a call with its code as arguments": ('{"name": "python", "arguments": "x"}', "", "x"),
+    "a call that is not closed": ('{"name": "python", "arguments": {"code": "x = 1', "", "x = 1"),
+    "a call without code": ('{"name": "python", "arguments": {}}', "", ""),
+    "a call with what is no JSON": (
+        '{"name": "python", "arguments": {"code": "re.search(\'\\d+\', s)\ny"}}',
+        "",
+        "re.search('\\d+', s)\ny",
+    ),
+    "a call with escapes": (
+        '{"name": "python", "arguments": {"code": "print(\\"\\u00e9\\\\n\\ud800\\")"}}',
+        "",
+        'print("é\\n�")',
+    ),
+    "a call of something else": (
+        '{"name": "add", "arguments": {}}',
+        '{"name": "add", "arguments": {}}',
+        None,
+    ),
+    "a call in the middle of a line": (
+        'It is {"name": "python"} there',
+        'It is {"name": "python"} there',
+        None,
+    ),
     "after another": ("```json\n{}\n```\n```python\nx\n```", "```json\n{}\n```\n", "x"),
 }
 
@@ -52,6 +88,26 @@ def test_an_answer_is_divided_into_words_and_code(text, words, code, size):
 def test_code_whose_opener_was_written_for_the_model():
     watch, words = divided("print(1)\n```\nmore", 4, begun=True)
     assert (watch.code, words, watch.done) == ("print(1)", "", True)
+
+
+def test_a_function_of_the_caller_is_not_code():
+    call = '{"name": "python", "arguments": {"code": "x"}}'
+    watch = CodeWatch(functions=["python"])
+    assert watch.feed(call) + watch.flush() == call
+    assert not watch.begun
+
+
+@given(st.text(), st.integers(1, 9))
+def test_code_in_a_call_grows_and_is_what_was_meant(code, size):
+    call = json.dumps({"name": "python", "arguments": {"code": code}})
+    watch, before = CodeWatch(), ""
+    for start in range(0, len(call), size):
+        assert watch.feed(call[start : start + size]) == ""
+        grown = watch.code
+        assert grown.rstrip().startswith(before.rstrip())
+        before = grown
+    assert watch.done
+    assert watch.code == code.rstrip()
 
 
 @given(st.lists(st.sampled_from(["`", "```", "a", " ", "\n", "json", "py"])))

@@ -68,6 +68,33 @@ def test_the_threads_come_back_when_the_machine_is_quiet_again(cores):
     assert machine.settle(governor, steps=1000) == cores
 
 
+def apart(governor, *, ratio, steps):
+    for _ in range(steps):
+        governor.observe_apart(seconds=0.02 * ratio, expected_s=0.02)
+
+
+def test_two_lanes_on_a_quiet_machine_bring_the_threads_back_soon():
+    machine, governor = Cores(2), Governor(2)
+    machine.others = 1
+    machine.run(governor, steps=1500)
+    assert governor.num_threads == 1
+    apart(governor, ratio=1.05, steps=10)
+    assert governor.num_threads == 2
+    machine.others = 0
+    assert set(machine.run(governor, steps=300)) == {2}
+
+
+def test_two_lanes_on_a_busy_machine_change_nothing():
+    machine, governor = Cores(2), Governor(2)
+    machine.others = 1
+    machine.run(governor, steps=1500)
+    apart(governor, ratio=1.9, steps=1000)
+    assert governor.num_threads == 1
+    quiet = Governor(2)
+    apart(quiet, ratio=1.9, steps=1000)
+    assert quiet.num_threads == 2
+
+
 def test_trials_on_a_busy_machine_become_rare():
     machine, governor = Cores(4), Governor(4)
     machine.others = 1

@@ -155,9 +155,17 @@ def test_each_lane_has_half_of_the_threads():
     lanes.decode_apart([chunk(0, b"x", 2), chunk(1, b"y", 2)])
     put(lanes, 0, b"z", 3)
     assert (main.threads, side.threads) == ([5, 3, 5], [2])
+    lanes.close()
+
+
+def test_prompts_are_read_with_all_threads_and_answers_with_as_many_as_said():
+    main = Plain()
+    lanes = lanes_of(main, num_threads=5)
     lanes.use_threads(1)
-    put(lanes, 0, b"z", 4)
-    assert main.threads[-1] == 1
+    put(lanes, 0, b"a" * 64)
+    put(lanes, 0, b"b", 64)
+    put(lanes, 0, b"b" * 16, 65)
+    assert main.threads == [5, 1]
     lanes.close()
 
 

@@ -276,16 +276,15 @@ class Bare:
             "num_tokens": [num_tokens], "num_cached": [0], "texts": [""],
         }  # fmt: skip
 
-    def new_tokens(self, prompt: str, count: int) -> float:
-        """Seconds to read the last `count` tokens of a prompt whose beginning is there."""
+    def new_tokens(self, prompt: str, start: int) -> float:
+        """Seconds to read a prompt's tokens from `start` on; those before are there already."""
         tokens = self._tokens(prompt)
-        position = self._llama.llama_memory_seq_pos_max(self._memory, 0) + 1
-        if position < len(tokens) - count:
+        if self._llama.llama_memory_seq_pos_max(self._memory, 0) + 1 < start:
             self._llama.llama_memory_clear(self._memory, True)
-            self._following(tokens[:-count])
-        self._llama.llama_memory_seq_rm(self._memory, 0, len(tokens) - count, -1)
+            self._following(tokens[:start])
+        self._llama.llama_memory_seq_rm(self._memory, 0, start, -1)
         started = time.perf_counter()
-        self._following(tokens[-count:])
+        self._following(tokens[start:])
         return time.perf_counter() - started
 
     def close(self) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from localassist.runs.chat import Event
 
 _MAX_STREAMS = 32
+_NOBODY_WAITS = "Nobody waits for this answer any more."
 
 
 class ChatStream(Channel[ChatCompletionChunk]):
@@ -64,7 +65,7 @@ def create_chat_completion(
             else:
                 ended = event
     except Interrupted:
-        raise ClosedError("Nobody waits for this answer any more.") from None
+        raise ClosedError(_NOBODY_WAITS) from None
     assert ended is not None, "an answer ends, or raises"
     return ChatCompletion(
         **_head(runtime, params),
@@ -90,9 +91,12 @@ def stream_chat_completion(runtime: Runtime, **params: Unpack[ChatCompletionPara
                 code="too_many_streams",
                 hint="Try again when one has ended.",
             )
-    events = _events(runtime, params, stopped := threading.Event())
+    events = _events(runtime, params, stopped := caller_gone())
     # What is wrong with the request shows before the first event, while there is a status yet.
-    first = next(events)
+    try:
+        first = next(events)
+    except Interrupted:
+        raise ClosedError(_NOBODY_WAITS) from None
     stream = ChatStream(stopped)
     worker = threading.Thread(
         target=_write,

@@ -19,7 +19,7 @@ from localassist.engine.model_files import (
     check_memory,
     content_fingerprint,
     context_size,
-    side_context_size,
+    has_context_room,
 )
 from localassist.engine.pool import EnginePool
 from localassist.engine.request import SamplingParams
@@ -190,7 +190,8 @@ class Runtime:
             fingerprint=content_fingerprint(model.path),
             num_sequences=num_sequences(settings.max_concurrent_runs),
             n_gpu_layers=settings.n_gpu_layers,
-            side_ctx=0 if settings.deterministic else side_context_size(header, n_ctx=n_ctx),
+            side_ctx=0 if settings.deterministic else n_ctx // 2,
+            has_side_room=lambda: has_context_room(header, n_ctx=n_ctx // 2),
         )
         log.info("loaded %s in %.1f s", model.name, time.perf_counter() - started)
         return backend

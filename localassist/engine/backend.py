@@ -92,7 +92,11 @@ class Context(Protocol):
         ...
 
     def copy_prefix(self, source_id: int, seq_id: int, length: int) -> None:
-        """Give an empty sequence id the first `length` tokens of another one."""
+        """Give an empty sequence id the first `length` tokens of another one.
+
+        Raises:
+            NoRoomError: they have to be brought together first, and there are no free cells.
+        """
         ...
 
     def save(self, seq_id: int, *, start: int, end: int) -> Data:
@@ -144,7 +148,7 @@ class Backend(Context, Vocabulary, Protocol):
         ...
 
     def time_apart(self) -> float | None:
-        """Seconds of a row in each lane at once; None if nothing can be computed apart."""
+        """Seconds of a row in each lane at once; None if nothing can be, or it was aborted."""
         ...
 
     def abort(self) -> None:

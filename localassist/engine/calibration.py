@@ -77,9 +77,10 @@ class Calibration:
             return CostCurve()
         nearest = self._seconds[min(whole, key=lambda known: abs(known - num_threads))]
         rows = {num_rows: nearest[num_rows] for num_rows in MEASURED_ROWS}
-        apart_s = self._seconds.get(self._backend.max_threads, {}).get(_APART)
+        most = self._seconds.get(self._backend.max_threads, {})
+        apart_s = most.get(_APART) if self._backend.side_ctx else None
         if apart_s is not None and num_threads < self._backend.max_threads:
-            # Another program has a core: both lanes together do what one thread would.
+            # Another program has a core: with two of them, both lanes do what one thread would.
             apart_s = 2 * rows[1]
         return CostCurve(rows, apart_s=apart_s)
 
@@ -95,7 +96,8 @@ class Calibration:
         else:
             known = self._seconds.setdefault(num_threads, {})
             known[num_rows] = min(seconds, known.get(num_rows, seconds))
-        if self.done and all(_whole(each) for each in self._seconds.values()):
+        numbers = {num_threads for num_threads, _rows in self._all_steps()}
+        if self.done and all(_whole(self._seconds.get(each, {})) for each in numbers):
             self._store()
 
     def _load(self) -> bool:

@@ -22,8 +22,8 @@ _FENCE = "```"
 _MAX_WORD = 12
 # What models call the tool that they were never told the name of.
 _CALLED = ("python", "code_interpreter")
-_CODE_KEY = re.compile(r'"(?:code|input|source|arguments)"\s*:\s*"')
-_STRING = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
+_CODE_KEY = re.compile(r'"(code|input|source|arguments)"\s*:\s*"')
+_STRING = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _KNOWN_ESCAPE = re.compile(r'["\\/bfnrt]|u[0-9a-fA-F]{4}')
 # Up to an escape, or the first half of a pair, of which more is to come.
@@ -91,7 +91,8 @@ class CodeWatch:
             return words + self._calls.flush()
         if self._calls.found:
             self.begun = True
-            self._add(self._calls.held + self._held)
+            held, self._held = self._held, ""
+            self._add(self._calls.held + held)
         return words
 
     def _outside_fences(self, text: str) -> str:
@@ -161,7 +162,10 @@ def called_code(text: str) -> tuple[str, bool]:
     if not closed:
         code = _HALF_PAIR.sub("", code)
     # Half of a pair of surrogates is no text.
-    return code.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), closed
+    code = code.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if key[1] == "arguments" and code.lstrip().startswith("{"):  # JSON in JSON, as OpenAI writes it
+        code = called_code(code)[0]
+    return code, closed
 
 
 def _as_json(escape: re.Match[str]) -> str:
@@ -174,7 +178,7 @@ def _complete(text: str) -> bool:
     begin = text.find("{")
     try:
         json.JSONDecoder().raw_decode(text, begin)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -10,9 +10,12 @@ needed there: 0.06 ms for a token, 2 to 5 ms for a thousand.
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, TypeVar
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from localassist.engine.backend import NoRoomError, RestoreError
 from localassist.errors import ModelTooLargeError
@@ -24,10 +27,12 @@ if TYPE_CHECKING:
     from localassist.engine.scheduler import Chunk
 
 T = TypeVar("T")
+log = logging.getLogger("localassist.engine")
 
 # A larger step reads a prompt: its threads wait for one another less, and all of them are worth it
 # even beside a busy program.
 _MOST_ROWS = 32
+_COPIED_TOKENS = 512  # at once, which bounds the memory that a copy takes
 
 
 class Lanes:
@@ -36,7 +41,7 @@ class Lanes:
     Of each sequence id both hold a beginning, and the longer one is all of it.
 
     Attributes:
-        side_ctx: cells of the side lane; 0 without one.
+        side_ctx: cells of the side lane; 0 without one, also where it turned out to be unusable.
     """
 
     def __init__(
@@ -59,12 +64,12 @@ class Lanes:
         self._main_threads = 0
         self._main_length: dict[int, int] = {}
         self._side_length: dict[int, int] = {}  # least recently used first
-        self._side_worker: ThreadPoolExecutor | None = None
+        self._side_worker: _SideWorker | None = None
 
     # --- computing ---
 
     def decode(self, chunks: Sequence[Chunk], *, num_rows: int = 0) -> list[list[Row]]:
-        """Compute the chunks in one batch with all threads; see Backend."""
+        """Compute the chunks in one batch in the main lane; see Backend."""
         for chunk in chunks:
             self._bring_back(chunk.seq_id, chunk.start)
         reads = sum(len(chunk.tokens) for chunk in chunks) > _MOST_ROWS
@@ -82,18 +87,17 @@ class Lanes:
             return self.decode(chunks)
         self._bring_back(here.seq_id, here.start)
         self._use_main_threads(self._most_threads - self._side_threads)
-        running = self._beside(lambda: side.decode([there]))
         try:
-            rows = {id(here): self._main.decode([here])[0]}
-            rows[id(there)] = running.result()[0]
+            rows_here, rows_there = self._at_once(
+                lambda: self._main.decode([here]), lambda: side.decode([there])
+            )
         except BaseException:
-            wait([running])
             self._main.truncate(here.seq_id, here.start)
             side.truncate(there.seq_id, there.start)
             raise
         self._main_length[here.seq_id] = here.start + len(here.tokens)
         self._side_length[there.seq_id] = there.start + len(there.tokens)
-        return [rows[id(chunk)] for chunk in chunks]
+        return [*rows_here, *rows_there] if here is chunks[0] else [*rows_there, *rows_here]
 
     def use_threads(self, num_threads: int) -> None:
         """Continue answers with so many CPU threads from now on."""
@@ -111,8 +115,7 @@ class Lanes:
             return None
         self._use_main_threads(self._most_threads - self._side_threads)
         started = time.perf_counter()
-        running = self._beside(lambda: side.time_rows(1))
-        both = [self._main.time_rows(1), running.result()]
+        both = self._at_once(lambda: self._main.time_rows(1), lambda: side.time_rows(1))
         return None if None in both else time.perf_counter() - started
 
     # --- contents ---
@@ -141,7 +144,10 @@ class Lanes:
 
     def restore(self, seq_id: int, data: Data, *, start: int, end: int) -> None:
         """Append the tokens at positions `start` to `end` out of what `save` returned."""
-        self._bring_back(seq_id, start)
+        try:
+            self._bring_back(seq_id, start)
+        except NoRoomError as error:
+            raise RestoreError(str(error)) from error
         self._main.restore(seq_id, data, start=start, end=end)
         self._main_length[seq_id] = end
 
@@ -168,26 +174,30 @@ class Lanes:
         start = self._main_length.get(seq_id, 0)
         if start >= length or self._side is None:
             return
-        data = self._side.save(seq_id, start=start, end=length)
-        try:
-            self._main.restore(seq_id, data, start=start, end=length)
-        except RestoreError as error:
-            raise NoRoomError("The context is full.", code="context_full") from error
-        self._main_length[seq_id] = length
+        for begin, end in _pieces(start, length):
+            data = self._side.save(seq_id, start=begin, end=end)
+            try:
+                self._main.restore(seq_id, data, start=begin, end=end)
+            except RestoreError as error:
+                raise NoRoomError("The context is full.", code="context_full") from error
+            self._main_length[seq_id] = end
 
     def _brought_to_side(self, side: Context, chunk: Chunk) -> bool:
         """Have the side lane hold what is before the chunk; False if it has no room."""
         seq_id, start = chunk.seq_id, chunk.start
         held = self._side_length.pop(seq_id, 0)
         self._side_length[seq_id] = held
-        self._make_room_aside(side, seq_id, start + len(chunk.tokens))
-        if held < start:
-            data = self._main.save(seq_id, start=held, end=start)
-            try:
-                side.restore(seq_id, data, start=held, end=start)
-            except RestoreError:
-                return False
-            self._side_length[seq_id] = start
+        try:
+            self._make_room_aside(side, seq_id, start + len(chunk.tokens))
+            for begin, end in _pieces(held, start):
+                data = self._main.save(seq_id, start=begin, end=end)
+                side.restore(seq_id, data, start=begin, end=end)
+                self._side_length[seq_id] = end
+        except NoRoomError:  # of the main lane, for what another sequence has aside
+            return False
+        except RestoreError as error:
+            self._give_up_side(error)
+            return False
         return True
 
     def _make_room_aside(self, side: Context, seq_id: int, length: int) -> None:
@@ -230,18 +240,66 @@ class Lanes:
         if self._side is None and self.side_ctx and self._make_side is not None:
             try:
                 self._side = self._make_side()
-            except ModelTooLargeError:
-                self.side_ctx = 0
+            except ModelTooLargeError as error:
+                self._give_up_side(error)
                 return None
             self._side.use_threads(self._side_threads)
         return self._side
 
-    def _beside(self, function: Callable[[], T]) -> Future[T]:
+    def _give_up_side(self, error: Exception) -> None:
+        """Compute nothing apart any more; what the side lane holds is brought back when needed."""
+        log.warning("answers are not computed apart any more: %s", error)
+        self.side_ctx = 0
+
+    def _at_once(self, here: Callable[[], T], there: Callable[[], T]) -> tuple[T, T]:
+        """Do both, and return when neither is at work any more."""
         if self._side_worker is None:
-            self._side_worker = ThreadPoolExecutor(1, thread_name_prefix="engine-side")
-        return self._side_worker.submit(function)
+            self._side_worker = _SideWorker()
+        running = self._side_worker.start(there)
+        try:
+            return here(), running.result()
+        finally:
+            wait([running])
 
     def _end_side_worker(self) -> None:
         if self._side_worker is not None:
-            self._side_worker.shutdown()
+            self._side_worker.close()
             self._side_worker = None
+
+
+class _SideWorker:
+    """An OS thread that does one thing after another for another one.
+
+    A pool of concurrent.futures takes nothing any more once the main thread has ended, while daemon
+    threads, as runs and engines have, still work.
+    """
+
+    def __init__(self) -> None:
+        self._todo: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="engine-side", daemon=True)
+        self._thread.start()
+
+    def start(self, function: Callable[[], T]) -> Future[T]:
+        """Have it done."""
+        future: Future[T] = Future()
+        self._todo.put((function, future))
+        return future
+
+    def close(self) -> None:
+        """End the thread."""
+        self._todo.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (todo := self._todo.get()) is not None:
+            function, future = todo
+            try:
+                future.set_result(function())
+            except BaseException as error:  # noqa: BLE001  # whoever waits is told
+                future.set_exception(error)
+
+
+def _pieces(start: int, end: int) -> list[tuple[int, int]]:
+    """A range of tokens, in pieces that are copied one by one."""
+    begins = range(start, end, _COPIED_TOKENS)
+    return [(begin, min(begin + _COPIED_TOKENS, end)) for begin in begins]

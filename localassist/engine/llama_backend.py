@@ -19,7 +19,7 @@ from localassist.engine.llama_context import LlamaContext
 from localassist.errors import ModelFileError, ModelTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from localassist.engine.backend import Data, Row
@@ -32,7 +32,7 @@ N_BATCH = 512
 N_SEQ_MAX = 32
 _MOST_SEQ = 256  # llama.cpp's own limit
 _NO_BOS = False
-_PIECE_BYTES = 256
+_PIECE_BYTES = _VALUE_BYTES = 256
 _SPIN_COUNT = "5000"
 _LOG_LEVELS = {2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR, 5: logging.DEBUG}
 _set_up = threading.Lock()
@@ -97,6 +97,7 @@ class LlamaBackend:
         num_sequences: int = N_SEQ_MAX,
         n_gpu_layers: int | None = None,
         side_ctx: int = 0,
+        has_side_room: Callable[[], bool] = lambda: True,
     ) -> None:
         """Load the file.
 
@@ -109,6 +110,7 @@ class LlamaBackend:
             num_sequences: sequence ids that can be used.
             n_gpu_layers: layers on a GPU; None: all of them if the build of llama.cpp has one.
             side_ctx: tokens of a second context, made when it is needed; 0: none.
+            has_side_room: says then whether there is memory for it.
 
         Raises:
             ModelFileError: llama.cpp refuses the file.
@@ -149,9 +151,37 @@ class LlamaBackend:
         self._lanes = Lanes(
             main,
             num_threads=n_threads,
-            make_side=lambda: self._new_context(side_ctx, n_batch=num_sequences + 1),
-            side_ctx=0 if n_gpu_layers else side_ctx,
+            make_side=lambda: self._new_side(side_ctx, has_side_room),
+            side_ctx=side_ctx if self._bears_side(side_ctx) and not n_gpu_layers else 0,
         )
+
+    def _bears_side(self, side_ctx: int) -> bool:
+        """Whether keys and values can go from one context to a smaller one and back."""
+        llama, model = self._llama, self._model
+        if side_ctx <= self.n_seq_max:  # a batch must hold a row of each
+            return False
+        # Windows that slide and states that recur are saved in part only.
+        partial = (
+            llama.llama_model_n_swa(model) > 0
+            or llama.llama_model_is_recurrent(model)
+            or llama.llama_model_is_hybrid(model)
+        )
+        # Where the size of the context decides how positions are turned, both must be on one side.
+        original = int(self._metadata("{arch}.rope.scaling.original_context_length") or 0)
+        return not partial and not side_ctx <= original < self.n_ctx
+
+    def _metadata(self, key: str) -> str:
+        """A value of the file's header by its key; empty if there is none."""
+        buffer = ctypes.create_string_buffer(_VALUE_BYTES)
+        if "{arch}" in key:
+            key = key.format(arch=self._metadata("general.architecture"))
+        size = self._llama.llama_model_meta_val_str(self._model, key.encode(), buffer, _VALUE_BYTES)
+        return buffer.value.decode("utf-8", "replace") if size >= 0 else ""
+
+    def _new_side(self, n_ctx: int, has_room: Callable[[], bool]) -> LlamaContext:
+        if not has_room():
+            raise ModelTooLargeError("No memory for a second context.", code="model_too_large")
+        return self._new_context(n_ctx, n_batch=self.n_seq_max + 1)
 
     def _new_context(self, n_ctx: int, *, n_batch: int) -> LlamaContext:
         return LlamaContext(
@@ -242,7 +272,7 @@ class LlamaBackend:
         self._lanes.truncate(seq_id, length)
 
     def copy_prefix(self, source_id: int, seq_id: int, length: int) -> None:
-        """Give an empty sequence id the first `length` tokens of another one; moves no bytes."""
+        """Give an empty sequence id the first `length` tokens of another one."""
         self._lanes.copy_prefix(source_id, seq_id, length)
 
     def save(self, seq_id: int, *, start: int, end: int) -> Data:

@@ -256,12 +256,18 @@ class EngineLoop:
     def _decode(self, batch: Batch) -> list[list[Row]]:
         try:
             if batch.apart:
-                return self._backend.decode_apart(batch.chunks)
+                return self._decode_apart(batch)
             return self._backend.decode(batch.chunks, num_rows=batch.num_rows)
         finally:
             # Who cancels from now on has nothing to abort.
             with self._wake:
                 self._prefilling = []
+
+    def _decode_apart(self, batch: Batch) -> list[list[Row]]:
+        rows = self._backend.decode_apart(batch.chunks)
+        if self._backend.side_ctx != self._scheduler.side_ctx:  # it turned out not to be usable
+            self._use_threads()
+        return rows
 
     def _take(self, sequence: Sequence, rows: list[Row], following: list[int]) -> None:
         work = self._work[id(sequence)]
@@ -288,8 +294,8 @@ class EngineLoop:
         before = self._governor.num_threads
         apart_s = self._quiet.apart_s if batch.apart else None
         expected_s = self._quiet.cost(num_rows) if apart_s is None else apart_s
-        if batch.apart:
-            self._governor.observe_apart(seconds=seconds, expected_s=expected_s)
+        if apart_s is not None:
+            self._governor.observe_apart(seconds=seconds, expected_s=apart_s)
         else:
             self._governor.observe(num_rows=num_rows, seconds=seconds, expected_s=expected_s)
         faster = bool(self._quiet.seconds) and seconds < _MUCH_FASTER * expected_s
@@ -302,6 +308,7 @@ class EngineLoop:
     def _use_threads(self) -> None:
         num_threads = self._governor.num_threads
         self._backend.use_threads(num_threads)
+        self._scheduler.side_ctx = self._backend.side_ctx
         self._scheduler.plan.curve = self._calibration.curve(num_threads)
         self._quiet = self._calibration.curve(self._backend.max_threads)
 

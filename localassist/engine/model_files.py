@@ -242,11 +242,10 @@ def check_memory(header: GgufHeader, *, n_ctx: int, free_bytes: int | None = Non
         )
 
 
-def side_context_size(header: GgufHeader, *, n_ctx: int, free_bytes: int | None = None) -> int:
-    """Tokens of a second context, half as large, if there is memory for both; else 0."""
+def has_context_room(header: GgufHeader, *, n_ctx: int, free_bytes: int | None = None) -> bool:
+    """Whether there is memory for one more context of a loaded model."""
     free = free_memory_bytes() if free_bytes is None else free_bytes
-    size = n_ctx // 2
-    return size if free is None or memory_bytes(header, n_ctx=n_ctx + size) <= free else 0
+    return free is None or header.kv_bytes_per_token * n_ctx + _WORKING_BYTES <= free
 
 
 def memory_bytes(header: GgufHeader, *, n_ctx: int) -> int:

@@ -90,7 +90,7 @@ class Scheduler:
         """
         self._n_ctx = n_ctx
         self._n_batch = n_batch
-        self._side_ctx = side_ctx
+        self.side_ctx = side_ctx
         self._deterministic = deterministic
         self._max_running = 1 if deterministic else max_running
         self.plan = plan or StepPlan()
@@ -259,7 +259,7 @@ class Scheduler:
         first, *others = decoding
         for other in others:
             shorter = min(first.num_computed_tokens, other.num_computed_tokens)
-            if shorter < self._side_ctx:
+            if shorter < self.side_ctx:
                 return [first, other]
         return []
 

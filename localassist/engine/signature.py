@@ -61,8 +61,10 @@ class _Writer:
         lines: list[str] = []
         if not isinstance(schema, dict) or depth > _MAX_DEPTH:
             return lines
-        required = schema.get("required") or ()
-        for name, value in (schema.get("properties") or {}).items():
+        properties, required = schema.get("properties"), schema.get("required")
+        if not isinstance(required, list):
+            required = []
+        for name, value in properties.items() if isinstance(properties, dict) else ():
             value = self._resolved(value)
             mark = "" if name in required else "?"
             key = name if name.isidentifier() else json.dumps(name, ensure_ascii=False)

@@ -39,7 +39,7 @@ _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]@:/\s]+))(?::[0-9]{1,5})?")
 _MIN_BYTES_A_SECOND = 20_000
 _IN_MEMORY_BYTES = 1 << 20
 # Operations at once: those that take milliseconds, and those that wait for a model, which must
-# not keep the others waiting. Streams take no OS thread.
+# not keep the others waiting. Streams of runs take no OS thread.
 _CALLS, _LONG_CALLS = 8, 32
 _LONG = frozenset({"chat/completions", "embeddings"})
 _UPLOADS = ("/v1/files", "/files")
@@ -100,11 +100,11 @@ class App:
         await _send(reply, receive, send)
 
     async def _answer(self, request: Request, receive: Receive) -> Reply:
-        if request.path.removeprefix("/v1").strip("/") not in _LONG:
+        if "/".join(request.segments()).strip("/") not in _LONG:
             return await self._run(handle, self._runtime, request)
         gone = threading.Event()
         watching = asyncio.ensure_future(_disconnected(receive))
-        watching.add_done_callback(lambda _: gone.set())
+        watching.add_done_callback(lambda task: None if task.cancelled() else gone.set())
 
         def answer() -> Reply:
             watch_by(gone)
@@ -113,6 +113,9 @@ class App:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._long_pool, copy_context().run, answer)
+        except asyncio.CancelledError:
+            gone.set()
+            raise
         finally:
             watching.cancel()
 

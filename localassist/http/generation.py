@@ -30,7 +30,11 @@ def refuse_foreign(body: Mapping[str, Any], shape: Shape) -> None:
         BadRequestError: it has a parameter or a tool that its generation does not know.
     """
     version = "v2" if shape == "v2" else "v1"
-    for path, each in _objects(body):
+    thread = body.get("thread")
+    objects = [*_objects(body, "")]
+    if isinstance(thread, dict):
+        objects += _objects(thread, "thread.")
+    for path, each in objects:
         for name in _OTHERS_PARAMS[version]:
             if name in each:
                 param = path + name
@@ -50,12 +54,9 @@ def _check_tools(tools: Any, version: str, path: str) -> None:
             )
 
 
-def _objects(body: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The body and what is created with it, each behind its path."""
+def _objects(body: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """An object and the messages that are created with it, each behind its path."""
     yield path, body
-    thread = body.get("thread")
-    if isinstance(thread, dict):
-        yield from _objects(thread, f"{path}thread.")
     for name in _NESTED:
         messages = body.get(name)
         for index, message in enumerate(messages if isinstance(messages, list) else ()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
@@ -22,8 +23,8 @@ class Meanwhile:
         self.action = None
 
     def encode(self, texts):
-        action, self.action = (self.action, None) if list(texts) == [QUESTION] else (None, None)
-        if action is not None:
+        if self.action is not None and list(texts) == [QUESTION]:
+            action, self.action = self.action, None
             other = threading.Thread(target=action, daemon=True)
             other.start()
             other.join(PATIENCE_S)
@@ -66,12 +67,8 @@ def test_a_store_that_is_deleted_during_its_search_is_not_found_or_searched(
     client, store, embedder
 ):
     embedder.action = lambda: client.vector_stores.delete(store.id)
-    try:
-        page = client.vector_stores.search(store.id, query=QUESTION)
-    except NotFoundError:
-        pass
-    else:
-        assert {each.filename for each in page.data} <= {"harbour.txt", "cheese.txt"}
+    with contextlib.suppress(NotFoundError):  # or what there was when it began
+        client.vector_stores.search(store.id, query=QUESTION)
     assert embedder.action is None
     with pytest.raises(NotFoundError):
         client.vector_stores.search(store.id, query=QUESTION)
@@ -84,7 +81,8 @@ def test_a_file_that_is_deleted_during_a_search_leaves_the_others(client, store,
     gone = file_named(client, "harbour.txt")
     embedder.action = lambda: client.files.delete(gone)
     page = client.vector_stores.search(store.id, query=QUESTION)
-    assert {each.filename for each in page.data} <= {"harbour.txt", "cheese.txt"}
+    assert embedder.action is None
+    assert "cheese.txt" in {each.filename for each in page.data}
     after = client.vector_stores.search(store.id, query=QUESTION)
     assert [each.filename for each in after.data] == ["cheese.txt"]
 

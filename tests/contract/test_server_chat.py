@@ -31,10 +31,10 @@ def gated(home, gate):
     wire.close()
 
 
-def asked(port, text):
+def asked(port, text, **options):
     """A connection whose answer is yet to come."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-    body = {"model": "gpt-4", "messages": [{"role": "user", "content": text}]}
+    body = {"model": "gpt-4", "messages": [{"role": "user", "content": text}], **options}
     connection.request("POST", "/v1/chat/completions", json.dumps(body), JSON)
     return connection
 
@@ -50,9 +50,10 @@ def wait_for(condition):
         time.sleep(0.01)
 
 
-def test_a_client_that_goes_ends_its_answer(gated, gate):
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_goes_ends_its_answer(gated, gate, stream):
     wire, port = gated
-    connection = asked(port, "word " * 500)
+    connection = asked(port, "word " * 500, stream=stream)
     wait_for(lambda: in_work(wire) == 1)
     gate.release(3)
     connection.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import SMALL, SMOL
 
+from localassist.engine.backend import DecodeAbortedError
 from localassist.engine.gguf import read_header
 from localassist.engine.llama_backend import LlamaBackend
 from localassist.engine.scheduler import Chunk
@@ -44,7 +45,7 @@ def backend(weights, request):
     backend.close()
 
 
-def test_answers_computed_apart_are_those_of_each_alone(backend):
+def answers_alone(backend):
     alone = []
     for prompt in PROMPTS:
         conversation = Conversation(backend, 0, prompt)
@@ -52,6 +53,11 @@ def test_answers_computed_apart_are_those_of_each_alone(backend):
             conversation.step()
         alone.append(conversation.tokens)
         backend.truncate(0, 0)
+    return alone
+
+
+def test_answers_computed_apart_are_those_of_each_alone(backend):
+    alone = answers_alone(backend)
     pair = [Conversation(backend, seq_id, prompt) for seq_id, prompt in enumerate(PROMPTS)]
     for conversation in pair:
         conversation.step()
@@ -68,18 +74,21 @@ def test_answers_computed_apart_are_those_of_each_alone(backend):
     assert [conversation.tokens for conversation in pair] == alone
 
 
-def test_both_lanes_give_up_when_told_to(backend):
+def test_both_lanes_give_up_when_told_to_and_go_on_where_they_were(backend):
+    alone = answers_alone(backend)
     pair = [Conversation(backend, seq_id, prompt) for seq_id, prompt in enumerate(PROMPTS)]
     for conversation in pair:
         conversation.step()
-    expected = [list(conversation.tokens) for conversation in pair]
-    backend.abort()
-    with pytest.raises(Exception, match="given up"):
-        backend.decode_apart([conversation.chunk() for conversation in pair])
-    backend.resume()
-    rows = backend.decode_apart([conversation.chunk() for conversation in pair])
-    assert [len(own) for own in rows] == [1, 1]
-    assert [conversation.tokens for conversation in pair] == expected
+    for step in range(NUM_TOKENS - 1):
+        if step % 6 == 3:
+            backend.abort()
+            with pytest.raises(DecodeAbortedError):
+                backend.decode_apart([conversation.chunk() for conversation in pair])
+            backend.resume()
+        rows = backend.decode_apart([conversation.chunk() for conversation in pair])
+        for conversation, own in zip(pair, rows, strict=True):
+            conversation.take(own)
+    assert [conversation.tokens for conversation in pair] == alone
 
 
 def test_two_rows_apart_are_timed(backend):

@@ -73,6 +73,22 @@ def test_two_rows_apart_are_measured_where_there_is_a_side_lane(tmp_path):
         assert calibration.curve(2).seconds == expected(2)
 
 
+@pytest.mark.parametrize("room", [0, 4])
+def test_what_is_not_whole_is_not_kept(tmp_path, room):
+    backend = FakeBackend(side_ctx=4096)
+    calibration = Calibration(backend, tmp_path / "speed")
+    while not calibration.done:
+        if backend.num_timed == len(MEASURED_ROWS) * 3:  # at the first step with fewer threads
+            backend.room = room
+        calibration.measure()
+    assert not Calibration(FakeBackend(), tmp_path / "speed").done
+
+
+def test_pairs_of_another_process_do_not_count_without_a_side_lane(tmp_path):
+    measured(FakeBackend(side_ctx=4096), tmp_path / "speed")
+    assert Calibration(FakeBackend(), tmp_path / "speed").curve(2).apart_s is None
+
+
 def test_beside_another_program_two_lanes_are_believed_to_do_what_one_thread_does(tmp_path):
     calibration = measured(FakeBackend(side_ctx=4096), tmp_path / "speed")
     assert calibration.curve(1).apart_s == 2 * FakeBackend.cost(1, 1)

@@ -50,6 +50,11 @@ CASES = {
     ),
     "a bare call": ('{"name": "python", "arguments": {"input": "a\\tb"}} so', "", "a\tb"),
     "a call with its code as arguments": ('{"name": "python", "arguments": "x"}', "", "x"),
+    "a call as OpenAI prints it": (
+        '{"name": "python", "arguments": "{\\"code\\": \\"print(1)\\\\nx\\"}"}',
+        "",
+        "print(1)\nx",
+    ),
     "a call that is not closed": ('{"name": "python", "arguments": {"code": "x = 1', "", "x = 1"),
     "a call without code": ('{"name": "python", "arguments": {}}', "", ""),
     "a call with what is no JSON": (
@@ -88,6 +93,12 @@ def test_an_answer_is_divided_into_words_and_code(text, words, code, size):
 def test_code_whose_opener_was_written_for_the_model():
     watch, words = divided("print(1)\n```\nmore", 4, begun=True)
     assert (watch.code, words, watch.done) == ("print(1)", "", True)
+
+
+def test_a_call_that_nests_without_end_is_no_error():
+    watch = CodeWatch()
+    watch.feed('{"name": "python", "arguments": ' + "[" * 100_000)
+    assert (watch.begun, watch.done, watch.code) == (True, False, "")
 
 
 def test_a_function_of_the_caller_is_not_code():

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from localassist import ModelTooLargeError
-from localassist.engine.backend import DecodeAbortedError, NoRoomError
+from localassist.engine.backend import (
+    DecodeAbortedError,
+    DecodeError,
+    NoRoomError,
+    RestoreError,
+)
 from localassist.engine.chat_template import ChatMessage
 from localassist.engine.lanes import Lanes
 from localassist.engine.request import GenerationRequest
@@ -56,7 +65,10 @@ class Laned(Timed):
         super().__init__(reply, n_ctx=n_ctx)
         self.main, self.side = Timed(reply, n_ctx=n_ctx), Timed(reply, n_ctx=side_ctx)
         self.lanes = Lanes(self.main, num_threads=2, make_side=lambda: self.side, side_ctx=side_ctx)
-        for name in ("decode", "decode_apart", "truncate", "copy_prefix", "save", "restore"):
+        for name in (
+            "decode", "decode_apart", "truncate", "copy_prefix", "save", "restore", "clear",
+            "use_threads",
+        ):  # fmt: skip
             setattr(self, name, getattr(self.lanes, name))
 
     @property
@@ -214,6 +226,45 @@ def test_without_memory_for_the_side_lane_one_context_does_it():
     assert held(lanes, 1, 3) == list(b"cdy")
 
 
+def test_a_side_lane_that_takes_no_copies_is_used_no_more(caplog):
+    side = Plain()
+    lanes = lanes_of(side=side)
+
+    def refuse(*args, **kwargs):
+        raise RestoreError("no")
+
+    side.restore = refuse
+    put(lanes, 0, b"ab")
+    put(lanes, 1, b"cd")
+    assert len(lanes.decode_apart([chunk(0, b"x", 2), chunk(1, b"y", 2)])) == len("xy")
+    assert lanes.side_ctx == 0
+    assert "apart" in caplog.text
+    assert held(lanes, 0, 3) == list(b"abx")
+    lanes.close()
+
+
+def test_a_failure_while_lanes_are_timed_is_told_when_neither_computes():
+    main, side = Plain(), Plain()
+    computing = threading.Event()
+    lanes = lanes_of(main, side)
+
+    def slow(num_rows):
+        computing.set()
+        time.sleep(0.2)
+        computing.clear()
+        return 0.01
+
+    def fail(num_rows):
+        computing.wait()
+        raise DecodeError("no")
+
+    side.time_rows, main.time_rows = slow, fail
+    with pytest.raises(DecodeError):
+        lanes.time_apart()
+    assert not computing.is_set()
+    lanes.close()
+
+
 @pytest.mark.parametrize("broken", ["main", "side"])
 @pytest.mark.parametrize("error", [NoRoomError, DecodeAbortedError])
 def test_a_failure_in_one_lane_leaves_both_as_they_were(broken, error):
@@ -253,6 +304,53 @@ def test_what_the_main_lane_has_no_room_for_is_told():
 
 
 # --- in an engine ---
+
+_MAIN_THREAD_ENDS = """
+import sys, threading, time
+sys.path.insert(0, sys.argv[1])
+from test_lanes import Laned, ask
+from localassist.engine.thread_engine import ThreadEngine
+
+backend = Laned(lambda text: f"{text}! " * 12)
+engine = ThreadEngine(backend, name="laned")
+while not engine._loop._calibration.done:
+    time.sleep(0.01)
+
+def tell(text):
+    threading.main_thread().join()
+    answer = "".join(event.text for event in ask(engine, text))
+    print(answer == f"{text}! " * 12, flush=True)
+
+for text in ("one", "two"):
+    threading.Thread(target=tell, args=(text,)).start()
+"""
+
+
+def test_answers_go_on_while_the_program_is_ending():
+    command = [sys.executable, "-c", _MAIN_THREAD_ENDS, str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["True", "True"], done.stderr
+
+
+def test_an_engine_whose_step_failed_answers_the_next_question():
+    backend = Laned(lambda text: f"{text}! " * 12)
+    engine = ThreadEngine(backend, name="laned")
+    while not engine._loop._calibration.done:
+        time.sleep(0.01)
+    decode_apart = backend.decode_apart
+
+    def fail(chunks):
+        backend.decode_apart = decode_apart
+        raise DecodeError("no")
+
+    backend.decode_apart = fail
+    for generation in [ask(engine, "one"), ask(engine, "two")]:
+        with pytest.raises(DecodeError):
+            list(generation)
+    generations = [ask(engine, text) for text in ("three", "four")]
+    for text, generation in zip(("three", "four"), generations, strict=True):
+        assert "".join(event.text for event in generation) == f"{text}! " * 12
+    engine.close()
 
 
 def ask(engine, text, **options):

@@ -11,6 +11,7 @@ from localassist.engine.model_files import (
     check_chat,
     check_memory,
     free_memory_bytes,
+    has_context_room,
     is_openai_name,
     memory_bytes,
 )
@@ -206,6 +207,13 @@ def test_a_model_that_does_not_fit_is_refused_with_the_figures(tmp_path):
         "'m.gguf' needs about 0.2 GB, 0.1 GB are free."
         " Choose a smaller model or lower n_ctx (now 8192)."
     )
+
+
+def test_a_second_context_needs_room_of_its_own(tmp_path):
+    header = read_header(Gguf().write(tmp_path / "m.gguf"))
+    needed = memory_bytes(header, n_ctx=4096) - memory_bytes(header, n_ctx=0)
+    assert not has_context_room(header, n_ctx=4096, free_bytes=needed)
+    assert has_context_room(header, n_ctx=4096, free_bytes=10 * needed + 10**9)
 
 
 def machine(root: Path, files: dict[str, str]) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from localassist.engine.signature import signature
@@ -106,6 +106,8 @@ def test_a_schema_that_holds_itself_ends():
         max_leaves=20,
     )
 )
+@example({"properties": True})
+@example({"properties": {"a": {}}, "required": True})
 def test_whatever_the_schema_is_something_is_shown(schema):
     json.dumps(schema)
     assert signature({"name": "f", "parameters": {"properties": {"a": schema}}}).startswith("f({")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ROUNDS = 400
+_POLL_S = 0.25
 _MODEL = "smollm2-135m-instruct"
 
 
@@ -102,12 +103,13 @@ async def _crowd(url: str, num_clients: int, num_streams: int) -> tuple[list[flo
     done = asyncio.Event()
     waits: list[float] = []
 
-    async def poll() -> None:
+    async def poll(after_s: float) -> None:
+        await asyncio.sleep(after_s)  # as programs that know nothing of one another
         while not done.is_set():
             started = time.perf_counter()
             await client.beta.assistants.retrieve(assistant.id)
             waits.append((time.perf_counter() - started) * 1000)
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(_POLL_S)
 
     async def stream() -> int:
         thread = await client.beta.threads.create(
@@ -128,7 +130,8 @@ async def _crowd(url: str, num_clients: int, num_streams: int) -> tuple[list[flo
         wrong = final[0].content[0].text.value != text
         return len(expected - once) + int(wrong)
 
-    pollers = [asyncio.ensure_future(poll()) for _ in range(num_clients)]
+    offsets = [_POLL_S * number / num_clients for number in range(num_clients)]
+    pollers = [asyncio.ensure_future(poll(offset)) for offset in offsets]
     lost = sum(await asyncio.gather(*(stream() for _ in range(num_streams))))
     done.set()
     await asyncio.gather(*pollers)

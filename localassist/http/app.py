@@ -13,6 +13,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from localassist._caller import watch_by
+from localassist.http import routes
 from localassist.http.dispatch import error_reply, handle
 from localassist.http.message import Request, json_reply
 from localassist.store.blobs import MAX_BYTES
@@ -100,6 +101,9 @@ class App:
         await _send(reply, receive, send)
 
     async def _answer(self, request: Request, receive: Receive) -> Reply:
+        if routes.only_reads_a_row(request.method, request.segments()):
+            # It takes less than handing it to another OS thread, and readers wait for nobody.
+            return handle(self._runtime, request)
         if "/".join(request.segments()).strip("/") not in _LONG:
             return await self._run(handle, self._runtime, request)
         gone = threading.Event()

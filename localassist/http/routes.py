@@ -64,6 +64,12 @@ def _tree() -> _Node:
 _ROOT = _tree()
 
 
+def only_reads_a_row(method: str, segments: Sequence[str]) -> bool:
+    """Whether the request is for one object by its id."""
+    route = match(segments).routes.get(method)
+    return route is not None and route.plain is not None and route.plain.name.endswith(".retrieve")
+
+
 def match(segments: Sequence[str]) -> Match:
     """What the parts of a path mean. A literal part goes before a variable one."""
     node, ids = _ROOT, {}

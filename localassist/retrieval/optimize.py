@@ -108,21 +108,22 @@ def _quantise(exported: Path, copy: Path) -> None:
 
 
 def _sensitive(exported: Path) -> list[str]:
-    """What stays as it is: the narrowing half of the first layers' feed-forward networks.
+    """What stays as it is: the feed-forward networks of the first half of the layers.
 
-    A few of their inputs are far larger than all others, and 8 bits for all of them leave little
-    for the rest. They are a sixth of the work.
+    A few of their values are far larger than all others, and 8 bits for all of them leave little
+    for the rest. They are a third of the work; with them in 8 bits the vectors' mean cosine to the
+    model's is 0.993 instead of 0.997, with their narrowing halves alone as they are, 0.996.
     """
     graph = require("onnx", package="onnx").load(str(exported)).graph
     shapes = {each.name: list(each.dims) for each in graph.initializer}
-    narrowing = [
+    feed_forward = [
         node.name
         for node in graph.node
         if node.op_type == "MatMul"
         and len(shape := shapes.get(node.input[1], [])) == 2
-        and shape[0] > shape[1]
+        and shape[0] != shape[1]
     ]
-    return narrowing[: len(narrowing) // 2]
+    return feed_forward[: len(feed_forward) // 2]
 
 
 def _closeness(reference: ReferenceEmbedder, scratch: Path, folder: Path, n_threads: int) -> float:

@@ -37,6 +37,7 @@ class Sampler:
         self._np: Any = require("numpy", package="numpy")
         self._random = self._np.random.Generator(self._np.random.PCG64(seed % _SEEDS))
         self._next: float | None = None
+        self._row: Logits | None = None
         self._is_news = False  # whether the last token had not been seen before
         self._counts: Counter[int] = Counter()
         self._seen: set[int] = set(prompt) if params.repeat_penalty != 1.0 else set()
@@ -92,7 +93,10 @@ class Sampler:
         top = logits.max()
         if not np.isfinite(top):
             return int(logits.argmax())
-        weights = np.exp((logits - top) * np.float32(1 / params.temperature))
+        weights = self._scratch(logits)
+        np.subtract(logits, top, out=weights)
+        np.multiply(weights, np.float32(1 / params.temperature), out=weights)
+        np.exp(weights, out=weights)
         total = float(weights.sum())
         # Of 150,000 tokens some hundred have nearly all the weight; the rest is seldom needed.
         few = np.flatnonzero(weights >= _FEW_WEIGH)
@@ -103,6 +107,12 @@ class Sampler:
         rest = np.flatnonzero(weights < _FEW_WEIGH)
         order = np.concatenate([few, rest])
         return self._draw(order, weights[order], total=total)
+
+    def _scratch(self, logits: Logits) -> Logits:
+        """A row that is written over at each step: new ones of this size are new memory pages."""
+        if self._row is None or len(self._row) != len(logits):
+            self._row = self._np.empty(len(logits), self._np.float32)
+        return self._row
 
     def _peek(self) -> float:
         """The next random number; `_draw` uses it up."""

@@ -25,6 +25,7 @@ from localassist.engine.pool import EnginePool
 from localassist.engine.request import SamplingParams
 from localassist.engine.tool_dialect import ToolHabits, dialect_of
 from localassist.retrieval.embed import MODEL as EMBEDDING_MODEL
+from localassist.retrieval.rerank import FOLDER as RERANKER_FOLDER
 from localassist.retrieval.retrieval import Retrieval
 from localassist.runs.bus import EventBus
 from localassist.runs.executor import RunExecutor
@@ -96,6 +97,7 @@ class Runtime:
             now=now,
             lease_s=settings.lease_s,
             embedder=embedder,
+            reranker=settings.models / RERANKER_FOLDER,
         )
         self.interpreter = _interpreter(settings)
         self.executor = RunExecutor(

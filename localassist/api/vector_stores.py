@@ -104,13 +104,16 @@ def search_vector_store(
         passing = [row for row in rows if passes(row.attributes)]
         among = {row.document_id for row in passing}
         found_files = {row.id for row in passing}
+    options = params.get("ranking_options") or {}
     passages = runtime.retrieval.reader.chunked(
-        runtime.retrieval.searcher.rank(queries, [vector_store_id], among=among),
+        runtime.retrieval.searcher.rank(
+            queries, [vector_store_id], among=among, rerank=options.get("ranker") != "none"
+        ),
         [vector_store_id],
         limit=params.get("max_num_results") or _DEFAULT_RESULTS,
         files=found_files,
     )
-    threshold = (params.get("ranking_options") or {}).get("score_threshold") or 0.0
+    threshold = options.get("score_threshold") or 0.0
     with runtime.store.write() as tx:
         touch(runtime, tx, [vector_store_id])
     return SearchPage(

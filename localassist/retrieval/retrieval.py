@@ -9,6 +9,7 @@ from localassist.retrieval import embed
 from localassist.retrieval.index_cache import IndexCache
 from localassist.retrieval.ingest import Ingester
 from localassist.retrieval.passages import PassageReader
+from localassist.retrieval.rerank import Rerankers
 from localassist.retrieval.search import Searcher
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Retrieval:
         now: Callable[[], float],
         lease_s: float,
         embedder: Embedder | None = None,
+        reranker: Path | None = None,
     ) -> None:
         """Open the data folder's.
 
@@ -46,13 +48,17 @@ class Retrieval:
             now: seconds since the epoch.
             lease_s: how long a claim of a file lasts without being renewed.
             embedder: used instead of the model; for tests of logic.
+            reranker: folder of a cross-encoder, where one may be.
         """
         self._model = model
         self._n_threads = n_threads
         self._embedder = embedder
         self._lock = threading.Lock()
         self.indexes = IndexCache(store, store.home / "index")
-        self.searcher = Searcher(store, self.indexes, self.embedder)
+        rerankers = Rerankers(reranker) if reranker is not None else None
+        self.searcher = Searcher(
+            store, self.indexes, self.embedder, rerankers.get if rerankers else lambda: None
+        )
         self.reader = PassageReader(store)
         self.ingester = Ingester(
             store, blobs, self.indexes, self.embedder, owner=owner, now=now, lease_s=lease_s

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from localassist.retrieval import ranking
+from localassist.retrieval.rerank import NUM_RERANKED
 from localassist.store import documents
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from localassist.retrieval.embed import Embedder, Vectors
     from localassist.retrieval.index import VectorIndex
     from localassist.retrieval.index_cache import IndexCache
+    from localassist.retrieval.rerank import Reranker
     from localassist.store.connection import Store
 
 By = Literal["words", "meaning"]
@@ -49,14 +51,22 @@ class _Found:
 class Searcher:
     """Any OS thread may use it."""
 
-    def __init__(self, store: Store, indexes: IndexCache, embedder: Callable[[], Embedder]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        indexes: IndexCache,
+        embedder: Callable[[], Embedder],
+        reranker: Callable[[], Reranker | None] = lambda: None,
+    ) -> None:
         """Load nothing yet.
 
         Args:
             store: holds the rows.
             indexes: of the vectors.
             embedder: returns the embedding model, which it loads the first time.
+            reranker: returns what puts the best windows in order, if there is one.
         """
+        self._reranker = reranker
         self._store = store
         self._indexes = indexes
         self._embedder = embedder
@@ -73,6 +83,7 @@ class Searcher:
         *,
         among: Collection[int] | None = None,
         by: Collection[By] = ("words", "meaning"),
+        rerank: bool = True,
     ) -> list[Ranked]:
         """The best windows of vector stores, best first.
 
@@ -81,6 +92,7 @@ class Searcher:
             store_ids: where to look.
             among: ids of documents; None for all.
             by: what is looked at.
+            rerank: have the reranker put the first ones in order, if there is one.
         """
         found = _Found()
         rankings: list[list[int]] = []
@@ -94,10 +106,23 @@ class Searcher:
             return []
         self._fill_cosines(queries[0], store_ids, found)
         best = max(found.keywords.values(), default=0.0)
-        return [
+        ranked = [
             Ranked(each, found.score(each, best), found.cosines.get(each, 0.0))
             for each in found.order
         ]
+        return self._reranked(queries[0], ranked) if rerank else ranked
+
+    def _reranked(self, question: str, ranked: list[Ranked]) -> list[Ranked]:
+        reranker = self._reranker()
+        if reranker is None:
+            return ranked
+        ids = [each.window_id for each in ranked[:NUM_RERANKED]]
+        windows = documents.read_windows(self._store.read(), json.dumps(ids))
+        head = [each for each in ranked[:NUM_RERANKED] if each.window_id in windows]
+        scores = reranker.scores(question, [windows[each.window_id].text for each in head])
+        judged = [replace(each, score=score) for each, score in zip(head, scores, strict=True)]
+        judged.sort(key=lambda each: -each.score)
+        return [*judged, *ranked[NUM_RERANKED:]]
 
     def _by_words(
         self,

@@ -194,12 +194,13 @@ class FileSearch:
         assert self._retrieval is not None, "it is not enabled without"
         searcher, reader = self._retrieval.searcher, self._retrieval.reader
         room = min(MAX_TOKENS, int(n_ctx * _SHARE_OF_CONTEXT))
-        ranked = searcher.rank(queries, stores)
+        options = self._options.get("ranking_options") or {}
+        ranked = searcher.rank(queries, stores, rerank=options.get("ranker") != "none")
         best = max((each.cosine for each in ranked), default=0.0)
         if not ranked or (best < RELEVANT_COSINE and not self.only_tool):
             return []
         most = self._options.get("max_num_results") or MAX_RESULTS
-        threshold = (self._options.get("ranking_options") or {}).get("score_threshold") or 0.0
+        threshold = options.get("score_threshold") or 0.0
         if not threshold and reader.num_tokens(stores) <= room:
             return reader.whole(stores, ranked=ranked)[:most]
         head: list[Passage] = []

@@ -4,31 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 import time
 
 import pytest
-from serving import served
-from wire import JSON, V2, Wire
-
-from localassist import ScriptedBackend
+from wire import JSON, V2
 
 PATIENCE_S = 20
-
-
-@pytest.fixture
-def gate():
-    return threading.Semaphore(0)
-
-
-@pytest.fixture
-def gated(home, gate):
-    """A server whose model computes as often as the gate is released."""
-    wire = Wire(home, backend=ScriptedBackend(gate=gate, n_ctx=100_000))
-    with served(wire.runtime) as port:
-        yield wire, port
-        gate.release(1_000_000)
-    wire.close()
 
 
 def asked(port, text, **options):

@@ -24,21 +24,6 @@ ORDER = [
 
 
 @pytest.fixture
-def gate():
-    return threading.Semaphore(0)
-
-
-@pytest.fixture
-def gated(home, gate):
-    """A server whose model computes as often as the gate is released."""
-    wire = Wire(home, backend=ScriptedBackend(gate=gate, n_ctx=100_000))
-    with served(wire.runtime) as port:
-        yield wire, port
-        gate.release(1_000_000)
-    wire.close()
-
-
-@pytest.fixture
 def free(home):
     wire = Wire(home, backend=ScriptedBackend(n_ctx=100_000))
     with served(wire.runtime, send_buffer_bytes=4096) as port:

@@ -319,7 +319,8 @@ while not engine._loop._calibration.done:
 def tell(text):
     threading.main_thread().join()
     answer = "".join(event.text for event in ask(engine, text))
-    print(answer == f"{text}! " * 12, flush=True)
+    sys.stdout.write(f"{answer == f'{text}! ' * 12} ")  # one piece: print writes two
+    sys.stdout.flush()
 
 for text in ("one", "two"):
     threading.Thread(target=tell, args=(text,)).start()

@@ -74,8 +74,11 @@ def overhead(home: Path) -> None:
     native.close()
 
 
-def crowd(home: Path, num_clients: int, num_streams: int) -> None:
+def crowd(home: Path, num_clients: int, num_streams: int, *, in_step: bool) -> None:
     """Clients that poll and that stream while a model answers; every event is counted.
+
+    With `in_step` all pollers ask in the same instant; else as programs that know nothing of one
+    another.
 
     The server is a process of its own, as it is in use.
     """
@@ -87,16 +90,19 @@ def crowd(home: Path, num_clients: int, num_streams: int) -> None:
         server.stdout.readline()
         url = server.stdout.readline().split()[1]
         try:
-            waits, lost = asyncio.run(_crowd(url, num_clients, num_streams))
+            waits, lost = asyncio.run(_crowd(url, num_clients, num_streams, in_step=in_step))
         finally:
             server.terminate()
     p99 = sorted(waits)[math.ceil(0.99 * len(waits)) - 1]
-    report(f"retrieve, {num_clients} clients polling", waits, unit="ms")
+    how = "in step" if in_step else "each for itself"
+    report(f"retrieve, {num_clients} clients polling {how}", waits, unit="ms")
     report("its p99", [p99], unit="ms", target=Target(50))
     report("events lost or doubled", [float(lost)], unit="", target=Target(0))
 
 
-async def _crowd(url: str, num_clients: int, num_streams: int) -> tuple[list[float], int]:
+async def _crowd(
+    url: str, num_clients: int, num_streams: int, *, in_step: bool
+) -> tuple[list[float], int]:
     client = openai.AsyncOpenAI(base_url=url, api_key="none")
     await client.models.list()  # tried again until the server listens
     assistant = await client.beta.assistants.create(model="gpt-4", instructions="Tell a story.")
@@ -104,7 +110,7 @@ async def _crowd(url: str, num_clients: int, num_streams: int) -> tuple[list[flo
     waits: list[float] = []
 
     async def poll(after_s: float) -> None:
-        await asyncio.sleep(after_s)  # as programs that know nothing of one another
+        await asyncio.sleep(after_s)
         while not done.is_set():
             started = time.perf_counter()
             await client.beta.assistants.retrieve(assistant.id)
@@ -130,7 +136,8 @@ async def _crowd(url: str, num_clients: int, num_streams: int) -> tuple[list[flo
         wrong = final[0].content[0].text.value != text
         return len(expected - once) + int(wrong)
 
-    offsets = [_POLL_S * number / num_clients for number in range(num_clients)]
+    apart_s = 0.0 if in_step else _POLL_S / num_clients
+    offsets = [apart_s * number for number in range(num_clients)]
     pollers = [asyncio.ensure_future(poll(offset)) for offset in offsets]
     lost = sum(await asyncio.gather(*(stream() for _ in range(num_streams))))
     done.set()
@@ -189,7 +196,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         overhead(Path(home) / "overhead")
         first_delta(Path(home) / "delta")
-        crowd(Path(home) / "crowd", chosen.clients, chosen.streams)
+        for in_step in (False, True):
+            crowd(Path(home) / f"crowd-{in_step}", chosen.clients, chosen.streams, in_step=in_step)
 
 
 if __name__ == "__main__":

@@ -167,7 +167,8 @@ class LlamaBackend:
             or llama.llama_model_is_hybrid(model)
         )
         # Where the size of the context decides how positions are turned, both must be on one side.
-        original = int(self._metadata("{arch}.rope.scaling.original_context_length") or 0)
+        said = self._metadata("{arch}.rope.scaling.original_context_length")
+        original = int(said) if said.isdecimal() else 0
         return not partial and not side_ctx <= original < self.n_ctx
 
     def _metadata(self, key: str) -> str:

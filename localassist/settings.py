@@ -19,6 +19,7 @@ CodeInterpreter = Literal[
     "sandboxed:ns",
     "sandboxed:bwrap",
     "sandboxed:landlock",
+    "sandboxed:seatbelt",
     "unsandboxed-i-accept-the-risk",
 ]
 _PREFIX = "LOCALASSIST_"

@@ -209,6 +209,7 @@ def _interpreter(settings: Settings) -> Interpreter | None:
         "sandboxed:ns": "ns",
         "sandboxed:bwrap": "bwrap",
         "sandboxed:landlock": "landlock",
+        "sandboxed:seatbelt": "seatbelt",
         "unsandboxed-i-accept-the-risk": "none",
     }
     tier = tiers.get(settings.code_interpreter)

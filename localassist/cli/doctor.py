@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from localassist.interpreter.attack_range import Outcome
     from localassist.interpreter.attacks.attack import Attack
-    from localassist.interpreter.fork_server import ForkServer
+    from localassist.interpreter.fork_server import KernelServer
     from localassist.interpreter.sandbox.policy import Tier
 
 
@@ -41,10 +41,10 @@ def doctor(
     if sys.platform != "linux":
         typer.echo(f"There is no sandbox for {sys.platform} yet, so no code is run.")
         raise typer.Exit(1)
-    from localassist.interpreter.fork_server import ForkServer
+    from localassist.interpreter.fork_server import open_server
 
     with tempfile.TemporaryDirectory() as cache:
-        server = ForkServer(Path(cache))
+        server = open_server(Path(cache))
         try:
             found = _examine(server, whole=attack, plain=plain, named=tier, quiet=as_json)
         finally:
@@ -55,7 +55,7 @@ def doctor(
 
 
 def _examine(
-    server: ForkServer, *, whole: bool, plain: bool, named: str | None, quiet: bool
+    server: KernelServer, *, whole: bool, plain: bool, named: str | None, quiet: bool
 ) -> dict[str, Any]:
     from localassist.interpreter.probe import probe_all
     from localassist.interpreter.sandbox import landlock
@@ -106,7 +106,7 @@ def _choice(named: str | None, usable: Sequence[Tier]) -> Tier:
     raise typer.BadParameter(f"'{named}' does not hold here; these do: {', '.join(usable)}")
 
 
-def _attack(server: ForkServer, chosen: Any, *, whole: bool, say: Any) -> list[Outcome]:
+def _attack(server: KernelServer, chosen: Any, *, whole: bool, say: Any) -> list[Outcome]:
     from localassist.interpreter.attack_range import AttackRange
     from localassist.interpreter.attacks import ATTACKS
     from localassist.interpreter.targets import PlainTarget, SandboxTarget
@@ -130,7 +130,7 @@ def _attack(server: ForkServer, chosen: Any, *, whole: bool, say: Any) -> list[O
     return outcomes
 
 
-def _start_ms(server: ForkServer, tier: Tier) -> float:
+def _start_ms(server: KernelServer, tier: Tier) -> float:
     from localassist.interpreter.targets import SandboxTarget
 
     started = time.perf_counter()

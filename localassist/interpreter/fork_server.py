@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from localassist.errors import SandboxError
 from localassist.interpreter.sandbox import linux_bwrap
@@ -48,7 +48,10 @@ class Sandbox:
         data_fd: the folder that code sees as /mnt/data.
         run_fd: the folder of the kernel's sockets.
         pid: of the process that ends all others with it.
+        run_path: of the folder of the sockets, where its descriptor alone is of no use.
     """
+
+    run_path: str | None = None
 
     def __init__(
         self,
@@ -90,6 +93,10 @@ class Sandbox:
                     waiting += [int(child) for child in text.split()]
             found.append(pid)
         return found[1:]
+
+    def last_words(self) -> str:
+        """What it wrote of itself before there was a kernel, if anybody kept that."""
+        return ""
 
     def signal_kernel(self, number: int) -> None:
         """Signal the process that runs the code."""
@@ -144,6 +151,33 @@ class Sandbox:
             _wait(self._process)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class KernelServer(Protocol):
+    """Starts sandboxes with kernels in them."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still serves."""
+
+    def spawn(self, policy: SandboxPolicy, connection: dict[str, Any], *, tier: Tier) -> Sandbox:
+        """Start a sandbox; see ForkServer."""
+
+    def close(self) -> None:
+        """End what belongs to it alone."""
+
+
+def open_server(cache: Path) -> KernelServer:
+    """This machine's; see ForkServer.
+
+    Raises:
+        SandboxError: it could not be started.
+    """
+    if sys.platform == "darwin":
+        from localassist.interpreter.seatbelt import SeatbeltServer
+
+        return SeatbeltServer()
+    return ForkServer(cache)
 
 
 class ForkServer:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from localassist.errors import ClosedError, SandboxError
-from localassist.interpreter.fork_server import ForkServer
+from localassist.interpreter.fork_server import open_server
 from localassist.interpreter.kernel import SandboxedKernel
 from localassist.interpreter.probe import best_tier
 from localassist.interpreter.sandbox.policy import python_policy
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from localassist.interpreter.fork_server import KernelServer
     from localassist.interpreter.outputs import Execution
     from localassist.interpreter.sandbox.policy import Tier
     from localassist.interpreter.session import KernelSession
@@ -90,7 +91,7 @@ class Interpreter:
         self._policy = python_policy()
         self._lock = threading.Lock()
         self._starting = threading.Lock()
-        self._server: ForkServer | None = None
+        self._server: KernelServer | None = None
         self._spare: KernelSession | None = None
         self._conversations: dict[str, _Conversation] = {}
         self._closed = False
@@ -221,17 +222,17 @@ class Interpreter:
             except (SandboxError, OSError) as error:
                 log.warning("no spare kernel: %s", error)
 
-    def _start(self, server: ForkServer, tier: Tier) -> KernelSession:
+    def _start(self, server: KernelServer, tier: Tier) -> KernelSession:
         from localassist.interpreter.session import KernelSession
 
         return KernelSession(SandboxedKernel(server, self._policy, tier=tier))
 
-    def _ready(self) -> tuple[ForkServer, Tier]:
+    def _ready(self) -> tuple[KernelServer, Tier]:
         """The fork server, and the tier; `_starting` is held."""
         if self._closed:
             raise ClosedError("The interpreter is closed.")
         if self._server is None or not self._server.alive:
-            self._server = ForkServer(self._cache)
+            self._server = open_server(self._cache)
         if self._tier is None:
             self._tier = best_tier(self._server, self._policy)
         return self._server, self._tier

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from localassist.errors import SandboxError
 
 if TYPE_CHECKING:
-    from localassist.interpreter.fork_server import ForkServer
+    from localassist.interpreter.fork_server import KernelServer
     from localassist.interpreter.sandbox.policy import SandboxPolicy, Tier
 
 PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
@@ -26,7 +26,7 @@ _LOOK_S = 0.001
 class SandboxedKernel:
     """A started kernel. `connection` is what jupyter-client calls connection info."""
 
-    def __init__(self, server: ForkServer, policy: SandboxPolicy, *, tier: Tier) -> None:
+    def __init__(self, server: KernelServer, policy: SandboxPolicy, *, tier: Tier) -> None:
         """Start it and wait for its sockets.
 
         Raises:
@@ -67,13 +67,16 @@ class SandboxedKernel:
             name = f"k-{port}"
             while not self._pin(name, port):
                 if not self.sandbox.alive:
-                    raise SandboxError("The kernel ended at once.", code="kernel_failed")
+                    words = f" {self.sandbox.last_words()}".rstrip()
+                    raise SandboxError(f"The kernel ended at once.{words}", code="kernel_failed")
                 if time.monotonic() > deadline:
                     raise SandboxError("The kernel did not start in time.", code="kernel_failed")
                 time.sleep(_LOOK_S)
 
     def _pin(self, name: str, port: int) -> bool:
         with contextlib.suppress(FileNotFoundError):
+            if self.sandbox.run_path is not None:
+                return self._link(name, port)
             flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(name, flags, dir_fd=self.sandbox.run_fd)
             if not stat.S_ISSOCK(os.fstat(fd).st_mode):
@@ -83,3 +86,11 @@ class SandboxedKernel:
             Path(self._links, f"k-{port}").symlink_to(f"/proc/self/fd/{fd}")
             return True
         return False
+
+    def _link(self, name: str, port: int) -> bool:
+        """The same where a socket cannot be held: what is inside may not remove its name."""
+        found = os.stat(name, dir_fd=self.sandbox.run_fd, follow_symlinks=False)
+        if not stat.S_ISSOCK(found.st_mode):
+            raise SandboxError("The kernel's socket is not a socket.", code="kernel_failed")
+        Path(self._links, f"k-{port}").symlink_to(f"{self.sandbox.run_path}/{name}")
+        return True

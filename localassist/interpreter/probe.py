@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from localassist.errors import SandboxError
 from localassist.interpreter.kernel import SandboxedKernel
-from localassist.interpreter.sandbox import landlock, linux_bwrap, linux_landlock
+from localassist.interpreter.sandbox import landlock, linux_bwrap, linux_landlock, macos
 from localassist.interpreter.sandbox.policy import TIERS, python_policy
 from localassist.interpreter.sandbox.syscalls import MACHINES
 
 if TYPE_CHECKING:
-    from localassist.interpreter.fork_server import ForkServer
+    from localassist.interpreter.fork_server import KernelServer
     from localassist.interpreter.sandbox.policy import SandboxPolicy, Tier
 
 log = logging.getLogger("localassist.interpreter")
@@ -55,10 +55,11 @@ _GIVES = {
     "ns": "namespaces, Landlock, seccomp, limits: full isolation",
     "bwrap": "namespaces by bubblewrap, Landlock, seccomp, limits: full isolation, slower to start",
     "landlock": "Landlock, seccomp, limits: no namespaces; names and sizes of files can be seen",
+    "seatbelt": "a profile of sandbox-exec, experimental: one process, no bound on what it writes",
 }
 
 
-def probe(server: ForkServer, policy: SandboxPolicy, tier: Tier) -> Verdict:
+def probe(server: KernelServer, policy: SandboxPolicy, tier: Tier) -> Verdict:
     """Try a tier."""
     why = _missing(tier)
     if why is not None:
@@ -85,13 +86,13 @@ def probe(server: ForkServer, policy: SandboxPolicy, tier: Tier) -> Verdict:
     return Verdict(tier, usable=True, reason=_GIVES[tier])
 
 
-def probe_all(server: ForkServer) -> list[Verdict]:
+def probe_all(server: KernelServer) -> list[Verdict]:
     """Try every tier, the best first."""
     policy = python_policy()
     return [probe(server, policy, tier) for tier in TIERS]
 
 
-def best_tier(server: ForkServer, policy: SandboxPolicy) -> Tier:
+def best_tier(server: KernelServer, policy: SandboxPolicy) -> Tier:
     """The best tier that holds here.
 
     Raises:
@@ -114,6 +115,8 @@ def best_tier(server: ForkServer, policy: SandboxPolicy) -> Tier:
 
 def _missing(tier: Tier) -> str | None:
     """What makes it useless to try."""
+    if tier == "seatbelt":
+        return None if Path(macos.PROGRAM).exists() else f"there is no {macos.PROGRAM}"
     if sys.platform != "linux":
         return f"there is no sandbox for {sys.platform} yet"
     if platform.machine() not in MACHINES:

@@ -19,7 +19,7 @@ from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Unicode
 from typing_extensions import override
 
-from localassist.interpreter.fork_server import ForkServer
+from localassist.interpreter.fork_server import KernelServer, open_server
 from localassist.interpreter.kernel import SandboxedKernel
 from localassist.interpreter.probe import best_tier
 from localassist.interpreter.sandbox.policy import TIERS, python_policy
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from localassist.interpreter.sandbox.policy import Tier
 
 _lock = threading.Lock()
-_server: ForkServer | None = None
+_server: KernelServer | None = None
 
 
-def _fork_server() -> ForkServer:
+def _fork_server() -> KernelServer:
     """One for the process, started at its first use."""
     global _server  # one for the process
     with _lock:
         if _server is None or not _server.alive:
-            _server = ForkServer(Path(tempfile.gettempdir(), f"localassist-fonts-{os.getuid()}"))
+            _server = open_server(Path(tempfile.gettempdir(), f"localassist-fonts-{os.getuid()}"))
         return _server
 
 

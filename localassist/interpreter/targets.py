@@ -15,14 +15,14 @@ from localassist.interpreter.sandbox.policy import python_policy
 from localassist.interpreter.session import KernelSession
 
 if TYPE_CHECKING:
-    from localassist.interpreter.fork_server import ForkServer
+    from localassist.interpreter.fork_server import KernelServer
     from localassist.interpreter.sandbox.policy import Tier
 
 
 class SandboxTarget:
     """A kernel in a sandbox."""
 
-    def __init__(self, server: ForkServer, tier: Tier) -> None:
+    def __init__(self, server: KernelServer, tier: Tier) -> None:
         self.name: str = tier
         self._session = KernelSession(SandboxedKernel(server, python_policy(), tier=tier))
         self._closed = False

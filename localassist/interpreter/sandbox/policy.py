@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 # The last is no sandbox at all; only a setting chooses it.
-Tier = Literal["ns", "bwrap", "landlock", "none"]
-WITHOUT_NAMESPACES = ("landlock", "none")
-TIERS: tuple[Tier, ...] = ("ns", "bwrap", "landlock")
+Tier = Literal["ns", "bwrap", "landlock", "seatbelt", "none"]
+WITHOUT_NAMESPACES = ("landlock", "seatbelt", "none")
+TIERS: tuple[Tier, ...] = ("seatbelt",) if sys.platform == "darwin" else ("ns", "bwrap", "landlock")
 
 MB = 1 << 20
 DATA = "/mnt/data"

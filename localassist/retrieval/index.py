@@ -1,4 +1,4 @@
-"""VectorIndex: the vectors of one vector store, searched exactly."""
+"""VectorIndex: the vectors of one vector store, searched exactly; above two millions, in part."""
 
 from __future__ import annotations
 
@@ -17,14 +17,25 @@ if TYPE_CHECKING:
 
 # Exact search in float32 up to here, above it in float16: half the memory.
 MAX_FLAT = 200_000
+# Above this, vectors are divided among lists, and the lists nearest to a query are searched.
+MAX_EXACT = 2_000_000
+# Measured at 2.1 million windows: of the 100 nearest 0.999 are found in a sixteenth of the lists, in
+# 4 ms instead of 51.
+_LIST_SIZE = 1_024
+_SEARCHED = 1 / 16
+_TRAINED_ON = 64  # vectors for each list
+_TRAIN_ROUNDS = 6
+_GROWN = 1.2  # this much beyond what a kind is for, another kind is built
 
 
 class VectorIndex:
     """Ids and vectors. Not for use by several OS threads at once."""
 
     def __init__(self, index: Any, ids: set[int]) -> None:
+        """Wrap FAISS's index: one that knows its ids, an IndexIDMap2 or an IndexIVF."""
         self._index = index
         self._ids = ids
+        self._num_lists = int(getattr(index, "nlist", 0))
 
     @classmethod
     def build(cls, ids: Sequence[int], vectors: Vectors) -> VectorIndex:
@@ -35,14 +46,16 @@ class VectorIndex:
             vectors: of length 1, float32 [n, 384].
         """
         faiss = require("faiss", package="faiss-cpu")
-        inner: Any
+        half = faiss.ScalarQuantizer.QT_fp16
+        index: Any
         if len(ids) <= MAX_FLAT:
-            inner = faiss.IndexFlatIP(DIM)
+            index = faiss.IndexIDMap2(faiss.IndexFlatIP(DIM))
+        elif len(ids) <= MAX_EXACT:
+            exact = faiss.IndexScalarQuantizer(DIM, half, faiss.METRIC_INNER_PRODUCT)
+            index = faiss.IndexIDMap2(exact)
         else:
-            inner = faiss.IndexScalarQuantizer(
-                DIM, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-            )
-        made = cls(faiss.IndexIDMap2(inner), set())
+            index = _divided(vectors)
+        made = cls(index, set())
         made.add(ids, vectors)
         return made
 
@@ -55,8 +68,14 @@ class VectorIndex:
         """
         faiss = require("faiss", package="faiss-cpu")
         index = faiss.read_index(str(path))
-        ids = faiss.vector_to_array(index.id_map)
-        return cls(index, set(ids.tolist()))
+        if hasattr(index, "id_map"):
+            return cls(index, set(faiss.vector_to_array(index.id_map).tolist()))
+        ids: set[int] = set()
+        lists = index.invlists
+        for number in range(index.nlist):
+            if size := lists.list_size(number):
+                ids.update(faiss.rev_swig_ptr(lists.get_ids(number), size).tolist())
+        return cls(index, ids)
 
     @property
     def ids(self) -> set[int]:
@@ -66,11 +85,11 @@ class VectorIndex:
     @property
     def outgrown(self) -> bool:
         """Whether another kind of index pays by now."""
-        return len(self._ids) > MAX_FLAT * 1.2 and "Flat" in type(self._inner()).__name__
-
-    def _inner(self) -> Any:
+        if self._num_lists:
+            return len(self._ids) > 4 * _LIST_SIZE * self._num_lists
         faiss = require("faiss", package="faiss-cpu")
-        return faiss.downcast_index(self._index.index)
+        flat = "Flat" in type(faiss.downcast_index(self._index.index)).__name__
+        return len(self._ids) > _GROWN * (MAX_FLAT if flat else MAX_EXACT)
 
     def add(self, ids: Sequence[int], vectors: Vectors) -> None:
         """Add vectors under new ids."""
@@ -83,19 +102,28 @@ class VectorIndex:
         """Remove vectors."""
         if ids:
             numpy: Any = require("numpy", package="numpy")
-            self._index.remove_ids(numpy.asarray(ids, numpy.int64))
-            self._ids.difference_update(ids)
+            # Of ids that are not there, the lists' map would take others out.
+            known = [each for each in ids if each in self._ids]
+            self._index.remove_ids(numpy.asarray(known, numpy.int64))
+            self._ids.difference_update(known)
 
     def search(
         self, query: Vectors, limit: int, *, among: Sequence[int] | None = None
     ) -> list[tuple[int, float]]:
         """The nearest vectors of a query, float32 [384], with their cosines, best first."""
         faiss = require("faiss", package="faiss-cpu")
-        parameters = None
+        parameters: Any = None
+        if self._num_lists:
+            parameters = faiss.SearchParametersIVF(
+                nprobe=max(1, int(self._num_lists * _SEARCHED)) if among is None
+                # What is left of a filter may lie in any list, and is little to search.
+                else self._num_lists
+            )  # fmt: skip
         if among is not None:
             numpy: Any = require("numpy", package="numpy")
             selector = faiss.IDSelectorBatch(numpy.asarray(among, numpy.int64))
-            parameters = faiss.SearchParameters(sel=selector)
+            parameters = parameters or faiss.SearchParameters()
+            parameters.sel = selector
         limit = min(limit, len(self._ids) if among is None else len(among))
         if not limit:
             return []
@@ -122,3 +150,25 @@ class VectorIndex:
         finally:
             with contextlib.suppress(OSError):
                 unfinished.unlink(missing_ok=True)
+
+
+def _divided(vectors: Vectors) -> Any:
+    """An empty index whose lists divide vectors such as these."""
+    faiss = require("faiss", package="faiss-cpu")
+    numpy: Any = require("numpy", package="numpy")
+    num_lists = max(1, len(vectors) // _LIST_SIZE)
+    nearest = faiss.IndexFlatIP(DIM)
+    index = faiss.IndexIVFScalarQuantizer(
+        nearest, DIM, num_lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    )
+    index.own_fields = True
+    nearest.this.disown()
+    # Residuals would have to be computed again for each list that is searched.
+    index.by_residual = False
+    index.cp.niter = _TRAIN_ROUNDS
+    index.cp.spherical = True
+    step = max(1, len(vectors) // (num_lists * _TRAINED_ON))
+    index.train(numpy.ascontiguousarray(vectors[::step]))
+    # The map of ids to places is what makes removing and reading back right.
+    index.set_direct_map_type(faiss.DirectMap.Hashtable)
+    return index

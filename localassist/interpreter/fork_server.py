@@ -88,9 +88,8 @@ class Sandbox:
         while waiting:
             pid = waiting.pop()
             with contextlib.suppress(OSError, ValueError):
-                for task in Path(f"/proc/{pid}/task").iterdir():
-                    text = (task / "children").read_text("ascii")
-                    waiting += [int(child) for child in text.split()]
+                for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  # twice as fast, twice a cell
+                    waiting += map(int, _read(f"/proc/{pid}/task/{task}/children").split())
             found.append(pid)
         return found[1:]
 
@@ -335,6 +334,18 @@ def _answer(lifeline: socket.socket) -> tuple[tuple[int, int], int]:
             os.close(fd)
         raise SandboxError(f"No sandbox: {answer.get('error')}", code="sandbox_failed")
     return (fds[0], fds[1]), pid
+
+
+def _read(path: str) -> bytes:
+    """A file of /proc, without what Python's own files cost."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(fd, 4096):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
 
 
 def _status_bytes(pid: int) -> int:

@@ -32,6 +32,8 @@ log = logging.getLogger("localassist.interpreter")
 
 IDLE_S = 900.0
 MAX_KERNELS = 8
+# Most cells are done by then, and so do not share their processor with what is done beside.
+_LATER_S = 0.03
 _RESTARTED = (
     "The Python session was restarted because {why}; variables and imports are lost, files in "
     "/mnt/data are kept."
@@ -95,6 +97,10 @@ class Interpreter:
         self._spare: KernelSession | None = None
         self._conversations: dict[str, _Conversation] = {}
         self._closed = False
+        # What is left to be done between cells has an OS thread of its own, which waits for this.
+        self._left_to_do = threading.Event()
+        self._housekeeper: threading.Thread | None = None
+        self._ended: list[KernelSession] = []
 
     @property
     def tier(self) -> Tier:
@@ -131,6 +137,11 @@ class Interpreter:
         self.reap()
         with self._lock:
             conversation = self._conversations.setdefault(conversation_id, _Conversation())
+            if self._housekeeper is None and not self._closed:
+                self._housekeeper = threading.Thread(
+                    target=self._keep_house, name="kernel-housekeeper", daemon=True
+                )
+                self._housekeeper.start()
         with conversation.lock:
             notes = self._prepare(conversation, files or {})
             session = conversation.session
@@ -144,8 +155,8 @@ class Interpreter:
                 self._drop(conversation)
                 notes = [*notes, _RESTARTED.format(why=conversation.lost)]
                 conversation.lost = ""
-        if self._spare is None:  # only now, so that it does not take the cell's processor
-            threading.Thread(target=self._start_spare, name="kernel-spare", daemon=True).start()
+        if self._spare is None:
+            self._left_to_do.set()
         notes = [*notes, *left_out]
         return Result(replace(execution, notes=tuple(notes)), collected)
 
@@ -161,6 +172,7 @@ class Interpreter:
         """End everything; a cell that runs ends as `died`."""
         with self._lock:
             self._closed = True
+            housekeeper, self._housekeeper = self._housekeeper, None
             conversations = list(self._conversations.values())
             self._conversations.clear()
         for conversation in conversations:
@@ -169,6 +181,10 @@ class Interpreter:
                 session.kernel.sandbox.kill()
             with conversation.lock:
                 self._drop(conversation)
+        if housekeeper is not None:
+            self._left_to_do.set()
+            housekeeper.join()
+        self._close_ended()
         with self._starting:
             if self._spare is not None:
                 self._spare.close()
@@ -210,6 +226,26 @@ class Interpreter:
             if session is None or not session.alive:
                 session = self._start(server, tier)
         return session
+
+    def _keep_house(self) -> None:
+        """End kernels and start a spare, when there are any to be, until the interpreter closes."""
+        while True:
+            self._left_to_do.wait()
+            self._left_to_do.clear()
+            if self._closed:
+                return
+            time.sleep(_LATER_S)
+            self._close_ended()
+            if self._spare is None:
+                self._start_spare()
+
+    def _close_ended(self) -> None:
+        while True:
+            with self._lock:
+                if not self._ended:
+                    return
+                session = self._ended.pop()
+            session.close()
 
     def _start_spare(self) -> None:
         with self._starting:
@@ -267,7 +303,9 @@ class Interpreter:
                 conversation.lost = why
                 session, conversation.session = conversation.session, None
                 if session is not None:  # nobody waits for its end
-                    threading.Thread(target=session.close, name="kernel-end", daemon=True).start()
+                    with self._lock:
+                        self._ended.append(session)
+                    self._left_to_do.set()
             finally:
                 conversation.lock.release()
 

@@ -1,8 +1,8 @@
 """How sure a model is that a call is wanted: the thresholds of the manifest.
 
 For questions that want a call, questions that want none, and conversations in which all calls have
-been answered, the logarithm of the probability that the answer begins with a call. `--write` puts
-the thresholds into the manifest.
+been answered, the logarithm of the probability that the answer begins with a call; and how much the
+nearness of a question to its functions adds to that. `--write` puts both into the manifest.
 
     python -m benchmarks.calibrate_tools --questions FOLDER [--models ...] [--count 40] [--write]
 """
@@ -13,6 +13,7 @@ import argparse
 import json
 import re
 import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from localassist.api.runtime import Runtime
 from localassist.engine.chat_template import ChatMessage
 from localassist.engine.tool_dialect import Call
 from localassist.engine.tool_results import Answered, answered_text
+from localassist.runs.function_calls import offer
 from localassist.runs.model_calls import ModelCalls
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from benchmarks.berkeley import Question
     from localassist.engine.request import Engine
+    from localassist.retrieval.nearness import Nearness
 
 MODELS = ("qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct", "smollm2-135m-instruct")
 KEPT = 0.95  # of the wanted calls
@@ -47,25 +50,97 @@ CHAT = (
     "Translate 'good morning' into French.",
     "Why is the sky blue?",
 )
+# What follows an answered call, and whether it wants another one; only reported.
+FOLLOW_UPS = (
+    (
+        "What is the weather in Paris?",
+        "It is 18 degrees and sunny in Paris.",
+        "And in Berlin?",
+        True,
+    ),
+    ("Remind me to call Ann at five.", "I will remind you.", "Please make it six.", True),
+    (
+        "Book a table for two tonight.",
+        "At which restaurant?",
+        "At Luigi's, and for seven please.",
+        True,
+    ),
+    (
+        "What is the weather in Rome?",
+        "For today or tomorrow?",
+        "I want to know it for tomorrow.",
+        True,
+    ),
+    ("Book a table at Nobu for Friday.", "Shall I book it for 8 pm?", "Yes, please do that.", True),
+    ("What is the weather in Paris?", "It is 18 degrees and sunny in Paris.", "Thank you!", False),
+    ("Remind me to call Ann at five.", "I will remind you.", "Who wrote Hamlet?", False),
+    ("Book a table at Nobu for Friday.", "It is booked.", "What does sushi mean?", False),
+    ("What is the weather in Rome?", "It rains.", "Why does it rain so much there?", False),
+    ("Remind me to call Ann at five.", "I will remind you.", "That is great, you are kind.", False),
+)
+FOLLOW_UP_FUNCTIONS = [
+    {"name": name, "description": says, "parameters": {"type": "object", "properties": {
+        key: {"type": "string"} for key in keys}, "required": list(keys[:1])}}
+    for name, says, keys in (
+        ("get_weather", "The weather of a place.", ("place", "day")),
+        ("set_reminder", "Reminds the user of something at some time.", ("what", "time")),
+        ("book_table", "Books a table in a restaurant.", ("restaurant", "day", "time", "people")),
+    )
+]  # fmt: skip
+WEIGHTS = (1.0, 2.0, 3.0, 4.0)  # of the nearness
+# The smallest is taken that is so nearly the best: what is far in another way than these questions
+# are should still be called where the model is sure.
+NEARLY = 0.015
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A question: the logarithm of a call's probability, and the cosine to the nearest function."""
+
+    logprob: float
+    cosine: float | None
+
+    def score(self, weight: float, centre: float = 0.0) -> float:
+        """What is compared with the threshold."""
+        if self.cosine is None:
+            return self.logprob
+        return self.logprob + weight * (self.cosine - centre)
 
 
 class Calibration:
     """Measures one model."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, nearness: Nearness) -> None:
         self._engine = engine
+        self._nearness = nearness
         self._model = ModelCalls(engine, is_over=lambda: False)
         self._opener = engine.encode_frame(engine.tools.dialect.opener)[0]
 
-    def logprob(self, question: Question, text: str, *, answered: bool = False) -> float:
-        """Of a call as the answer to `text`, with the question's functions in view."""
-        turns = [
-            ChatMessage("system", self._engine.tools.dialect.system_text(None, question.functions)),
-            ChatMessage("user", text),
-        ]
-        if answered:
-            turns.append(ChatMessage("user", answered_text(_answers(question), may_call=True)))
-        return self._model.first_logprob(self._engine.encode_chat(turns), self._opener)
+    def seen(self, question: Question, text: str) -> Seen:
+        """A call as the answer to `text`, with the question's functions in view."""
+        return self._seen(question.functions, [("user", text)])
+
+    def follow_up(self, asked: str, answer: str, then: str) -> Seen:
+        """A call as the answer to `then`."""
+        turns = [("user", asked), ("assistant", answer), ("user", then)]
+        return self._seen(FOLLOW_UP_FUNCTIONS, turns)
+
+    def _seen(self, functions: list[dict[str, Any]], turns: Sequence[tuple[Any, str]]) -> Seen:
+        *before, request = [text for role, text in turns if role == "user"]
+        offers = [offer(each) for each in functions]
+        cosine = self._nearness.nearest(request, offers, within=before)
+        return Seen(self._logprob(functions, [ChatMessage(*turn) for turn in turns]), cosine)
+
+    def logprob_when_answered(self, question: Question) -> float:
+        """Of another call, when all that were wanted have been made."""
+        answered = answered_text(_answers(question), may_call=True)
+        turns = [ChatMessage("user", question.text), ChatMessage("user", answered)]
+        return self._logprob(question.functions, turns)
+
+    def _logprob(self, functions: list[dict[str, Any]], turns: Sequence[ChatMessage]) -> float:
+        system = self._engine.tools.dialect.system_text(None, functions)
+        prompt = self._engine.encode_chat([ChatMessage("system", system), *turns])
+        return self._model.first_logprob(prompt, self._opener)
 
 
 def _answers(question: Question) -> list[Answered]:
@@ -79,24 +154,45 @@ def _answers(question: Question) -> list[Answered]:
     return answered
 
 
-def threshold(wanted: Sequence[float], unwanted: Sequence[float]) -> float:
-    """Where most of the unwanted lie below, of all places that keep enough of the wanted."""
-    ordered = sorted(wanted)
-    highest = ordered[int((1 - KEPT) * len(ordered))]
-    places = [value for value in ordered if value <= highest]
+@dataclass(frozen=True)
+class Decision:
+    """How a call is decided on, and the questions that it is judged by."""
 
-    def gain(place: float) -> float:
-        kept = sum(value >= place for value in wanted) / len(wanted)
-        declined = sum(value < place for value in unwanted) / len(unwanted)
-        return kept + declined
+    weight: float
+    centre: float
+    wanted: Sequence[Seen]
+    unwanted: Sequence[Seen]
 
-    return max(places, key=gain) - 0.01
+    def score(self, seen: Seen) -> float:
+        """What is compared with the threshold."""
+        return seen.score(self.weight, self.centre)
 
+    def threshold(self) -> float:
+        """Where most of the unwanted lie below, of all places that keep enough of the wanted."""
+        ordered = sorted(map(self.score, self.wanted))
+        unwanted = [self.score(each) for each in self.unwanted]
+        highest = ordered[int((1 - KEPT) * len(ordered))]
+        places = [value for value in ordered if value <= highest]
 
-def area(wanted: Sequence[float], unwanted: Sequence[float]) -> float:
-    """Of the curve: how often a wanted call is the likelier one of two."""
-    pairs = [(a > b) + 0.5 * (a == b) for a in wanted for b in unwanted]
-    return sum(pairs) / len(pairs)
+        def gain(place: float) -> float:
+            kept = sum(value >= place for value in ordered) / len(ordered)
+            declined = sum(value < place for value in unwanted) / len(unwanted)
+            return kept + declined
+
+        return max(places, key=gain) - 0.01
+
+    def declined(self) -> float:
+        """The part of the unwanted that is declined, where 0.9 to 0.98 of the wanted are kept."""
+        ordered = sorted(map(self.score, self.wanted))
+        places = [ordered[int(lost * len(ordered) / 100)] for lost in range(2, 11)]
+        unwanted = [self.score(each) for each in self.unwanted]
+        below = sum(value < place for value in unwanted for place in places)
+        return below / (len(unwanted) * len(places))
+
+    def area(self) -> float:
+        """Under the curve: how often a wanted call is the likelier one of two."""
+        pairs = [(self.score(a), self.score(b)) for a in self.wanted for b in self.unwanted]
+        return sum((a > b) + 0.5 * (a == b) for a, b in pairs) / len(pairs)
 
 
 def calibrate(name: str, folder: Path, count: int) -> dict[str, float]:
@@ -106,41 +202,49 @@ def calibrate(name: str, folder: Path, count: int) -> dict[str, float]:
         runtime = Runtime(Settings(home=Path(home), models=settings.models, model=name))
         try:
             with runtime.engines.use(name) as engine:
-                return _measured(name, Calibration(engine), folder, count)
+                model = Calibration(engine, runtime.retrieval.nearness)
+                return _measured(name, model, folder, count)
         finally:
             runtime.close()
 
 
 def _measured(name: str, model: Calibration, folder: Path, count: int) -> dict[str, float]:
     asked = [q for kind in berkeley.WANTED for q in berkeley.load(folder, kind, count)]
-    wanted = [model.logprob(each, each.text) for each in asked]
+    wanted = [model.seen(each, each.text) for each in asked]
     off_topic = berkeley.load(folder, berkeley.UNWANTED, 2 * count)
-    unwanted = [model.logprob(each, each.text) for each in off_topic]
+    unwanted = [model.seen(each, each.text) for each in off_topic]
     chat = [
-        model.logprob(asked[index * len(asked) // len(CHAT)], text)
-        for index, text in enumerate(CHAT)
+        model.seen(asked[index * len(asked) // len(CHAT)], text) for index, text in enumerate(CHAT)
     ]
-    done = [model.logprob(each, each.text, answered=True) for each in asked[:: max(1, count // 10)]]
-    call_above = threshold(wanted, [*unwanted, *chat])
+    done = [model.logprob_when_answered(each) for each in asked[:: max(1, count // 10)]]
+    alone = Decision(weight=0.0, centre=0.0, wanted=wanted, unwanted=[*unwanted, *chat])
+    # Where nothing is known of the meaning, the threshold is that of the probability alone.
+    call_above = alone.threshold()
+    tried = [Decision(weight, 0.0, wanted, [*unwanted, *chat]) for weight in WEIGHTS]
+    best = max(each.declined() for each in tried)
+    near = next(each for each in tried if each.declined() >= best - NEARLY)
+    near = replace(near, centre=(near.threshold() - call_above) / near.weight)
     ordered = sorted(done)
     # Never easier than the first call.
     again_above = max(call_above, ordered[min(len(ordered) - 1, int((1 - AGAIN) * len(ordered)))])
-    kept = sum(value > call_above for value in wanted) / len(wanted)
-    print(f"{name}: area under the curve {area(wanted, [*unwanted, *chat]):.3f}")
-    print(f"  above {call_above:.2f}: {kept:.1%} of {len(wanted)} wanted calls are made,")
-    for kind, values in (("off topic", unwanted), ("chat", chat)):
-        declined = sum(value <= call_above for value in values) / len(values)
-        print(f"  {declined:.1%} of {len(values)} questions declined: {kind}")
+    for label, each in (("alone", alone), ("with nearness", near)):
+        print(f"{name}, {label}: area under the curve {each.area():.3f}")
+        for kind, seen in (("wanted", wanted), ("off topic", unwanted), ("chat", chat)):
+            called = sum(each.score(one) > call_above for one in seen) / len(seen)
+            print(f"  above {call_above:.2f}: {called:.1%} of {len(seen)} called: {kind}")
+        right = sum(
+            (each.score(model.follow_up(asked, answer, then)) > call_above) == calls
+            for asked, answer, then, calls in FOLLOW_UPS
+        )
+        print(f"  {right} of {len(FOLLOW_UPS)} follow-ups right")
     again = sum(value > again_above for value in done) / len(done)
     print(f"  above {again_above:.2f}: {again:.0%} of {len(done)} answered ones call again")
-    for kind, values in (
-        ("wanted", wanted),
-        ("off topic", unwanted),
-        ("chat", chat),
-        ("done", done),
-    ):
-        print(f"  {kind}: {' '.join(f'{value:.2f}' for value in sorted(values))}")
-    return {"call_above": round(call_above, 2), "again_above": round(min(again_above, -0.01), 2)}
+    return {
+        "call_above": round(call_above, 2),
+        "again_above": round(min(again_above, -0.01), 2),
+        "near_weight": near.weight,
+        "near_centre": round(near.centre, 2),
+    }
 
 
 def write(name: str, keys: dict[str, Any]) -> None:

@@ -162,7 +162,14 @@ def _events(
 ) -> Iterator[Event]:
     tools = _check(runtime, params)
     with runtime.engines.use(params["model"]) as engine:
-        answering = Answering(engine, params, tools, now=int(runtime.now()), stopped=stopped)
+        answering = Answering(
+            engine,
+            params,
+            tools,
+            now=int(runtime.now()),
+            stopped=stopped,
+            nearness=runtime.retrieval.nearness,
+        )
         yield from answering.events()
 
 

@@ -221,7 +221,13 @@ def _interpreter(settings: Settings) -> Interpreter | None:
 def _habits(model: ModelFile, template: str) -> ToolHabits:
     tools = model.entry.tools if model.entry is not None else Tooling()
     dialect = dialect_of(template, model=model.name, named=tools.dialect)
-    return ToolHabits(dialect, tools.call_above, tools.again_above)
+    return ToolHabits(
+        dialect,
+        call_above=tools.call_above,
+        again_above=tools.again_above,
+        near_weight=tools.near_weight,
+        near_centre=tools.near_centre,
+    )
 
 
 _lock = threading.Lock()

@@ -55,6 +55,8 @@ class Tooling:
     dialect: str | None = None
     call_above: float = ToolHabits.call_above
     again_above: float = ToolHabits.again_above
+    near_weight: float = ToolHabits.near_weight
+    near_centre: float = ToolHabits.near_centre
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,7 +319,7 @@ def _sampling(table: _Table) -> Sampling:
 
 
 def _tooling(table: _Table) -> Tooling:
-    table.only("dialect", "call_above", "again_above")
+    table.only("dialect", "call_above", "again_above", "near_weight", "near_centre")
     standard = Tooling()
     if "dialect" in table.values and table.values["dialect"] not in DIALECTS:
         raise table.wrong("dialect", wanted=f"one of {sorted(DIALECTS)}")
@@ -325,6 +327,8 @@ def _tooling(table: _Table) -> Tooling:
         dialect=table.values.get("dialect"),
         call_above=table.number("call_above", low=-100, high=0, default=standard.call_above),
         again_above=table.number("again_above", low=-100, high=0, default=standard.again_above),
+        near_weight=table.number("near_weight", low=0, high=100, default=standard.near_weight),
+        near_centre=table.number("near_centre", low=-1, high=1, default=standard.near_centre),
     )
 
 

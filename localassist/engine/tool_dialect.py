@@ -127,11 +127,17 @@ class ToolHabits:
         call_above: a call is made if the logarithm of its opener's probability lies above.
         again_above: the same, once the run has made calls: small models call again where they
             should answer.
+        near_weight: how much is added to that logarithm, times the cosine of the request and the
+            nearest function, less `near_centre`: what no function is for, small models do not
+            see well.
+        near_centre: the cosine that changes nothing.
     """
 
     dialect: ToolDialect = FENCE
     call_above: float = -1.0
     again_above: float = -0.2
+    near_weight: float = 0.0
+    near_centre: float = 0.0
 
 
 def dialect_of(template: str, *, model: str = "", named: str | None = None) -> ToolDialect:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from localassist.retrieval import embed
 from localassist.retrieval.index_cache import IndexCache
 from localassist.retrieval.ingest import Ingester
+from localassist.retrieval.nearness import Nearness
 from localassist.retrieval.passages import PassageReader
 from localassist.retrieval.rerank import Rerankers
 from localassist.retrieval.search import Searcher
@@ -60,6 +61,7 @@ class Retrieval:
             store, self.indexes, self.embedder, rerankers.get if rerankers else lambda: None
         )
         self.reader = PassageReader(store)
+        self.nearness = Nearness(self._fast_embedder)
         self.ingester = Ingester(
             store, blobs, self.indexes, self.embedder, owner=owner, now=now, lease_s=lease_s
         )
@@ -74,6 +76,12 @@ class Retrieval:
             if self._embedder is None:
                 self._embedder = embed.load(self._model, n_threads=self._n_threads)
         return self._embedder
+
+    def _fast_embedder(self) -> Embedder | None:
+        """The embedding model, unless it is not there or takes torch to load."""
+        if self._embedder is None and not (self._model / embed.FAST_FILE).is_file():
+            return None
+        return self.embedder()
 
     def close(self) -> None:
         """Stop indexing and write the indexes down."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from localassist.engine.request import Engine, SamplingParams
     from localassist.engine.tool_dialect import Call
+    from localassist.retrieval.nearness import Nearness
 
 _SAMPLED = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
 _NOBODY = "none"  # the id of what is not stored
@@ -63,6 +64,7 @@ class Answering:
         *,
         now: int,
         stopped: threading.Event,
+        nearness: Nearness | None = None,
     ) -> None:
         """Prepare.
 
@@ -72,6 +74,7 @@ class Answering:
             tools: its functions, checked.
             now: seconds since the epoch.
             stopped: set when nobody wants the answer any more.
+            nearness: compares requests with functions.
 
         Raises:
             BadRequestError: the messages do not follow on one another.
@@ -82,7 +85,7 @@ class Answering:
         self._talk = Talk(params["messages"])
         run = _as_run(params, tools, now)
         self._rounds = Rounds(self._talk.steps(now))
-        self._caller = FunctionCaller(run, self._rounds, engine.tools)
+        self._caller = FunctionCaller(run, self._rounds, engine.tools, nearness)
 
     def events(self) -> Iterator[Event]:
         """The answer.
@@ -94,7 +97,8 @@ class Answering:
         caller = self._caller
         if caller.functions:
             prompt = self._prompt(caller.system_text(self._talk.system), may_call=True)
-            if caller.wants_call(self._model, prompt):
+            asked = [self._talk.system or "", *self._talk.asked]
+            if caller.wants_call(self._model, prompt, asked=asked):
                 calls = caller.write(self._model, prompt, self._extended)
                 if calls:
                     yield ToolCalls(calls)
@@ -206,6 +210,11 @@ class Talk:
             code="invalid_value",
             param=f"{path}.tool_call_id",
         )
+
+    @property
+    def asked(self) -> list[str]:
+        """What the user said last, and the time before, oldest first."""
+        return [turn.content for turn in self.turns if turn.role == "user"][-2:]
 
     def steps(self, now: int) -> list[RunStep]:
         """The calls since the last question, as a run's step has them."""

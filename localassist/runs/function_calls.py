@@ -1,14 +1,16 @@
 """FunctionCaller: whether the model wants functions called, and with which arguments.
 
-The first token decides: how likely it is that the answer begins with a call. Then the opener is
-written for the model and the calls follow under a grammar of the functions' schemas. What is
-submitted has been validated, whatever the model is.
+The first token decides, how likely it is that the answer begins with a call, and how near in
+meaning the request is to what the functions do. Then the opener is written for the model and the
+calls follow under a grammar of the functions' schemas. What is submitted has been validated,
+whatever the model is.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from localassist.engine.constraint import Grammar
     from localassist.engine.tool_dialect import ToolHabits
+    from localassist.retrieval.nearness import Nearness
     from localassist.runs.model_calls import ModelCalls
     from localassist.runs.rounds import Rounds
     from localassist.types.run import Run
@@ -50,15 +53,19 @@ Write the calls again, with arguments that fit."""
 class FunctionCaller:
     """The functions of one run. Used by the run's worker only."""
 
-    def __init__(self, run: Run, rounds: Rounds, habits: ToolHabits) -> None:
+    def __init__(
+        self, run: Run, rounds: Rounds, habits: ToolHabits, nearness: Nearness | None = None
+    ) -> None:
         """Look at what the run may call, and has called.
 
         Args:
             run: with its tools.
             rounds: its tool calls so far.
             habits: of the model.
+            nearness: compares requests with functions.
         """
         self._habits = habits
+        self._nearness = nearness
         self._dialect = habits.dialect
         self.answered = rounds.answered
         # What the caller forces holds for the first step, or the run would never end.
@@ -101,6 +108,7 @@ class FunctionCaller:
         model: ModelCalls,
         prompt: list[int],
         *,
+        asked: Sequence[str] = (),
         beside_code: Callable[[], list[int]] | None = None,
     ) -> bool:
         """Whether a call is to be made now.
@@ -108,6 +116,7 @@ class FunctionCaller:
         Args:
             model: asked.
             prompt: of a model that may call.
+            asked: what the user wants, and before it what may say what is meant by that.
             beside_code: the prompt of a model that may have code run as well, if it may.
         """
         if self.forced:
@@ -115,9 +124,20 @@ class FunctionCaller:
         opener = model.engine.encode_frame(self._dialect.opener)[0]
         habits = self._habits
         threshold = habits.again_above if self.answered else habits.call_above
-        if model.first_logprob(prompt, opener) <= threshold:
+        if model.first_logprob(prompt, opener) + self._nearer(asked) <= threshold:
             return False
         return beside_code is None or self._prefers_call(model, beside_code())
+
+    def _nearer(self, asked: Sequence[str]) -> float:
+        """What counts for a call, or against it, because of what is asked for."""
+        habits = self._habits
+        # What a call has given may well ask for another one that nobody spoke of.
+        if self._nearness is None or not asked or not habits.near_weight or self.answered:
+            return 0.0
+        *before, request = asked
+        offers = [offer(each) for each in self.functions]
+        cosine = self._nearness.nearest(request, offers, within=before)
+        return 0.0 if cosine is None else habits.near_weight * (cosine - habits.near_centre)
 
     def _prefers_call(self, model: ModelCalls, prompt: list[int]) -> bool:
         """Whether what its first token begins is rather a call than code."""
@@ -229,6 +249,12 @@ class FunctionCaller:
             ChatMessage("assistant", written),
             ChatMessage("user", _REPAIR.format(problems=wrong)),
         ]
+
+
+def offer(function: Mapping[str, Any]) -> str:
+    """What a function of the API's shape does, in words."""
+    name = " ".join(re.split(r"[_\-]+", function["name"]))
+    return f"{name}. {function.get('description') or ''}"
 
 
 def _text(call: Call) -> str:

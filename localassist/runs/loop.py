@@ -61,6 +61,7 @@ class RunLoop:
     ) -> None:
         self._services = services
         self._search = FileSearch(services, run, retrieval, is_over=self._is_over)
+        self._nearness = retrieval.nearness if retrieval is not None else None
         self._interpreter = interpreter
         self._engines = engines
         self._run = run
@@ -147,7 +148,7 @@ class RunLoop:
             model,
             prompter,
             rounds,
-            FunctionCaller(self._run, rounds, model.engine.tools),
+            FunctionCaller(self._run, rounds, model.engine.tools, self._nearness),
             CodeRunner(self._services, self._run, rounds, self._interpreter, is_over=self._is_over),
         )
         return self._called(turn) or self._write(turn)
@@ -168,6 +169,7 @@ class RunLoop:
         return caller.wants_call(
             turn.model,
             turn.prompter.tokens(system, closing),
+            asked=[self._run.instructions or "", *turn.prompter.asked()],
             beside_code=beside_code if turn.coder.enabled else None,
         ) and self._wait(turn)
 

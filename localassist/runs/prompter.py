@@ -27,6 +27,7 @@ ANSWER_TOKENS = 1024
 # What tools have given is cut further where the context is too small for it.
 _CLOSING_CHARS = (2000, 800, 300)
 _LAST_TURNS = 2  # what is left of them at last: the code that ran last, and its output
+_LATEST_MESSAGES = 6
 _SMALLEST_MESSAGE_TOKENS = 4  # a turn's frame alone; bounds how much history is worth reading
 
 
@@ -113,6 +114,17 @@ class Prompter:
         if dropped > 0:
             self._report(dropped, len(built.tokens))
         return built.tokens
+
+    def asked(self) -> list[str]:
+        """What the user said last, and the time before, oldest first."""
+        latest = messages.history(
+            self._services.store.read(),
+            thread_id=self._run.thread_id,
+            run_id=self._run.id,
+            limit=_LATEST_MESSAGES,
+        )
+        said = [prompt.chat_message(each).content for each in latest if each.role == "user"]
+        return said[-2:]
 
     def _built(
         self, history: Sequence[Message], system: str | None, closing: Sequence[ChatMessage]

@@ -110,3 +110,45 @@ def test_nothing_of_a_tool_becomes_a_control_token(weights, home):
                 assert sum(token in control for token in tokens) == count
     finally:
         runtime.close()
+
+
+BODY_MASS = {
+    "type": "function",
+    "function": {
+        "name": "body_mass_index",
+        "description": "Calculates the body mass index of a person.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "weight": {"type": "number", "description": "In kilograms."},
+                "height": {"type": "number", "description": "In meters."},
+            },
+            "required": ["weight", "height"],
+        },
+    },
+}
+NEAR = "What is the body mass index of a person of 80 kilograms and 1.9 meters?"
+FAR = "Calculate the area of a triangle given the base is 10 meters and height is 5 meters."
+
+
+@pytest.mark.parametrize("question", [NEAR, FAR])
+@pytest.mark.parametrize("knows_meaning", [True, False])
+def test_what_no_function_is_for_is_answered_in_words(
+    home, weights, tmp_path, question, knows_meaning
+):
+    """The model alone would call; what it is asked for is far from what the function does."""
+    models = Settings.from_env().models
+    if not knows_meaning:
+        models = tmp_path / "models"
+        models.mkdir()
+        models.joinpath(weights(SMALL).name).symlink_to(weights(SMALL).resolve())
+    settings = Settings(home=home, models=models, model=SMALL, n_ctx=4096)
+    with Client(settings=settings) as client:
+        assistant = client.beta.assistants.create(model="gpt-4", tools=[BODY_MASS])
+        run = client.beta.threads.create_and_run_poll(
+            assistant_id=assistant.id,
+            thread={"messages": [{"role": "user", "content": question}]},
+            temperature=0,
+        )
+    calls = question == NEAR or not knows_meaning
+    assert run.status == ("requires_action" if calls else "completed"), run.last_error

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from localassist.engine.manifest import Manifest, load_manifest
+from localassist.engine.manifest import Manifest, Tooling, load_manifest
 from localassist.errors import ModelFileError
 
 SHA = "ab" * 32
@@ -82,6 +82,14 @@ def test_sampling_that_is_not_given_has_the_usual_values(tmp_path):
     assert (own.sampling.top_k, own.sampling.temperature) == (7, 0.3)
 
 
+def test_habits_that_are_not_given_have_the_usual_values(tmp_path):
+    tools = "[model.tools]\nnear_weight = 3\nnear_centre = -0.25\n"
+    own = load(tmp_path, OWN + tools).find("own").tools
+    assert (own.near_weight, own.near_centre) == (3, -0.25)
+    assert own.call_above == Tooling().call_above
+    assert load(tmp_path, OWN).find("own").tools == Tooling()
+
+
 def test_a_model_may_be_a_folder_of_files(tmp_path):
     toml = OWN.replace(f'sha256 = "{SHA}"', "") + f'[model.files]\n"sub/a.json" = "{SHA}"\n'
     own = load(tmp_path, toml).find("own")
@@ -120,6 +128,18 @@ def test_a_missing_key_is_named(tmp_path, key):
         ('licence = "MIT"', 'licence = "MIT"\naliases = ["smollm2-135m"]', "own.aliases"),
         ('licence = "MIT"', 'licence = "MIT"\nsampling = { top_p = 1.5 }', "own.sampling.top_p"),
         ('licence = "MIT"', 'licence = "MIT"\nsampling = { heat = 1 }', "own.sampling.heat"),
+        (
+            'licence = "MIT"',
+            'licence = "MIT"\ntools = { near_weight = -1 }',
+            "own.tools.near_weight",
+        ),
+        (
+            'licence = "MIT"',
+            'licence = "MIT"\ntools = { near_centre = 2 }',
+            "own.tools.near_centre",
+        ),
+        ('licence = "MIT"', 'licence = "MIT"\ntools = { call_above = 1 }', "own.tools.call_above"),
+        ('licence = "MIT"', 'licence = "MIT"\ntools = { nearer = 1 }', "own.tools.nearer"),
         ('licence = "MIT"', 'licence = "MIT"\npackages = { name = "p" }', "own.packages.member"),
         ('licence = "MIT"', f'licence = "MIT"\nfiles = {{ "../a" = "{SHA}" }}', "own.files.../a"),
     ],

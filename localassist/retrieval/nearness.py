@@ -1,0 +1,98 @@
+"""Nearness: whether a request is near in meaning to anything that is on offer."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from typing import TYPE_CHECKING
+
+from localassist.errors import LocalAssistError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+
+    from localassist.retrieval.embed import Embedder
+
+log = logging.getLogger("localassist.retrieval")
+
+# The embedding model has read English only. These words are few languages' but English's.
+_ENGLISH = re.compile(
+    r"\b(?:and|are|calculate|can|compute|convert|could|create|determine|does|find|for|from|get|give"
+    r"|have|how|if|it|let|my|need|of|please|should|show|tell|thank|that|the|there|these|this|to|want"
+    r"|was|were|what|when|where|which|who|why|will|with|would|you|your)\b",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[^\W\d_]+")
+_LEAST_ENGLISH = 0.1  # of the words
+# The model reads 256 tokens: of a longer text, its beginning and its end.
+_HEAD_CHARS, _TAIL_CHARS = 900, 600
+_MAX_KNOWN = 512
+
+
+class Nearness:
+    """Compares requests with offers. Any OS thread may use it."""
+
+    def __init__(self, embedder: Callable[[], Embedder | None]) -> None:
+        """Compare by the vectors of an embedder, or not at all where there is none."""
+        self._embedder = embedder
+        self._lock = threading.Lock()
+        self._known: dict[str, np.ndarray] = {}
+
+    def nearest(
+        self, request: str, offers: Sequence[str], *, within: Sequence[str] = ()
+    ) -> float | None:
+        """The largest cosine of the request, or of it within its context, and any offer.
+
+        Args:
+            request: what somebody asks for.
+            offers: descriptions.
+            within: what was said before, each put before the request in turn: alone, it may be
+                no more than *and in Paris?*
+
+        Returns:
+            -1 to 1; None if it cannot be told: there is no fast embedding model, or it has not
+            read the language.
+        """
+        if not offers or not _is_english(request) or not all(map(_is_latin, offers)):
+            return None
+        try:
+            embedder = self._embedder()
+            if embedder is None:
+                return None
+            texts = [request, *(f"{before}\n{request}" for before in within if before)]
+            asked = embedder.encode([part for text in texts for part in _ends(text)])
+            offered = self._vectors(embedder, offers)
+        except LocalAssistError as error:
+            log.warning("requests are not compared with functions: %s", error)
+            return None
+        return max(float(one @ other) for one in asked for other in offered)
+
+    def _vectors(self, embedder: Embedder, texts: Sequence[str]) -> list[np.ndarray]:
+        """Of offers, which are the same in many requests."""
+        with self._lock:
+            known = {text: self._known[text] for text in texts if text in self._known}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        known.update(zip(new, embedder.encode(new), strict=True))
+        with self._lock:
+            if len(self._known) > _MAX_KNOWN:
+                self._known.clear()
+            self._known.update(known)
+        return [known[text] for text in texts]
+
+
+def _is_english(text: str) -> bool:
+    return len(_ENGLISH.findall(text)) > _LEAST_ENGLISH * len(_WORD.findall(text))
+
+
+def _is_latin(text: str) -> bool:
+    letters = "".join(_WORD.findall(text))
+    return sum(map(str.isascii, letters)) > len(letters) / 2 if letters else False
+
+
+def _ends(text: str) -> list[str]:
+    if len(text) <= _HEAD_CHARS + _TAIL_CHARS:
+        return [text]
+    return [text[:_HEAD_CHARS], text[-_TAIL_CHARS:]]

@@ -1,0 +1,109 @@
+"""Whether a request is near to what is on offer, by an embedder whose topics are words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from localassist.errors import MissingPackageError
+from localassist.retrieval.nearness import Nearness
+
+TOPICS = ("weather", "table", "triangle")
+OFFERS = ["get weather. The weather of a place.", "book table. Books a table."]
+
+
+class Topics:
+    """A text's vector says which topics it names; it reads the first 1,000 characters."""
+
+    def __init__(self):
+        self.read = []
+
+    def encode(self, texts):
+        self.read += texts
+        named = [[float(topic in text[:1000].lower()) for topic in TOPICS] for text in texts]
+        return np.array([[*row, 0.5] for row in named], np.float32)
+
+
+@pytest.fixture
+def topics():
+    return Topics()
+
+
+@pytest.fixture
+def nearness(topics):
+    return Nearness(lambda: topics)
+
+
+def test_a_request_is_as_near_as_the_nearest_offer(nearness):
+    near = nearness.nearest("What is the weather in Rome?", OFFERS)
+    far = nearness.nearest("What is the area of the triangle?", OFFERS)
+    assert near == 1.25
+    assert far == 0.25
+
+
+def test_what_was_said_before_tells_what_is_meant(nearness):
+    alone = nearness.nearest("And how is it in Berlin?", OFFERS)
+    after = nearness.nearest(
+        "And how is it in Berlin?", OFFERS, within=["", "What is the weather in Rome?"]
+    )
+    assert alone == 0.25
+    assert after == 1.25
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "Wie wird das Wetter morgen in Berlin? weather",
+        "¿Qué tiempo hace hoy en Madrid?",
+        "Quel temps fait-il à Paris demain ?",
+        "Che tempo fa a Roma oggi?",
+        "Hva er været i Oslo i dag?",
+        "北京今天天气怎么样",
+        "Какая погода в Москве?",
+        "Oslo",
+        "",
+        "?!",
+    ],
+)
+def test_of_what_is_not_english_nothing_is_said(nearness, topics, request_text):
+    assert nearness.nearest(request_text, OFFERS) is None
+    assert topics.read == []
+
+
+def test_of_offers_in_other_letters_nothing_is_said(nearness):
+    assert nearness.nearest("What is the weather?", [OFFERS[0], "查询天气。返回城市的天气"]) is None
+
+
+def test_without_offers_nothing_is_said(nearness):
+    assert nearness.nearest("What is the weather?", []) is None
+
+
+def test_without_an_embedder_nothing_is_said():
+    assert Nearness(lambda: None).nearest("What is the weather?", OFFERS) is None
+
+
+def test_an_embedder_that_cannot_be_loaded_is_told_and_forgiven(caplog):
+    def missing():
+        raise MissingPackageError("'onnxruntime' cannot be imported.", code="missing_package")
+
+    assert Nearness(missing).nearest("What is the weather?", OFFERS) is None
+    assert "onnxruntime" in caplog.text
+
+
+def test_the_end_of_a_long_request_is_read_too(nearness):
+    text = f"{'This is from the letter of a friend. ' * 100} What is the weather there?"
+    assert nearness.nearest(text, OFFERS) == 1.25
+
+
+def test_an_offer_is_read_once(nearness, topics):
+    for _ in range(3):
+        nearness.nearest("What is the weather?", [*OFFERS, OFFERS[0]])
+    assert [topics.read.count(offer) for offer in OFFERS] == [1, 1]
+
+
+def test_what_is_known_of_offers_is_bounded_and_stays_right(nearness, topics):
+    for number in range(2000):
+        offers = [f"offer {number}. The weather.", OFFERS[1]]
+        assert nearness.nearest("What is the weather?", offers) == 1.25
+    # However many there were, those that come again and again are known most of the time.
+    assert topics.read.count(OFFERS[1]) < 20

@@ -10,6 +10,7 @@ nearness of a question to its functions adds to that. `--write` puts both into t
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import tempfile
@@ -23,7 +24,7 @@ from localassist import Settings
 from localassist.api.runtime import Runtime
 from localassist.engine.chat_template import ChatMessage
 from localassist.engine.tool_dialect import Call
-from localassist.engine.tool_results import Answered, answered_text
+from localassist.engine.tool_results import Answered, answered_text, past_text
 from localassist.runs.function_calls import offer
 from localassist.runs.model_calls import ModelCalls
 
@@ -50,33 +51,33 @@ CHAT = (
     "Translate 'good morning' into French.",
     "Why is the sky blue?",
 )
-# What follows an answered call, and whether it wants another one; only reported.
+# Conversations of two questions, the first of which was answered by a call, and whether the second
+# one wants another. Few, and by hand: the two kinds lie far apart.
+PARIS = ("What is the weather in Paris?", "get_weather", {"place": "Paris"}, "18 degrees, sunny",
+         "It is 18 degrees and sunny in Paris.")  # fmt: skip
+ANN = ("Remind me to call Ann at five.", "set_reminder", {"what": "call Ann", "time": "five"}, "ok",
+       "I will remind you to call Ann at five.")  # fmt: skip
+NOBU = ("Book a table at Nobu for Friday.", "book_table", {"restaurant": "Nobu", "day": "Friday"},
+        '{"status": "booked", "time": "19:00"}', "It is booked for Friday at seven.")  # fmt: skip
 FOLLOW_UPS = (
-    (
-        "What is the weather in Paris?",
-        "It is 18 degrees and sunny in Paris.",
-        "And in Berlin?",
-        True,
-    ),
-    ("Remind me to call Ann at five.", "I will remind you.", "Please make it six.", True),
-    (
-        "Book a table for two tonight.",
-        "At which restaurant?",
-        "At Luigi's, and for seven please.",
-        True,
-    ),
-    (
-        "What is the weather in Rome?",
-        "For today or tomorrow?",
-        "I want to know it for tomorrow.",
-        True,
-    ),
-    ("Book a table at Nobu for Friday.", "Shall I book it for 8 pm?", "Yes, please do that.", True),
-    ("What is the weather in Paris?", "It is 18 degrees and sunny in Paris.", "Thank you!", False),
-    ("Remind me to call Ann at five.", "I will remind you.", "Who wrote Hamlet?", False),
-    ("Book a table at Nobu for Friday.", "It is booked.", "What does sushi mean?", False),
-    ("What is the weather in Rome?", "It rains.", "Why does it rain so much there?", False),
-    ("Remind me to call Ann at five.", "I will remind you.", "That is great, you are kind.", False),
+    (PARIS, "And in Berlin?", True),
+    (PARIS, "What is the weather in Rome?", True),
+    (PARIS, "Now I want to know how it will be there tomorrow.", True),
+    (PARIS, "Please set a reminder to take my sunglasses at noon.", True),
+    (ANN, "Please make it six.", True),
+    (ANN, "And remind me to buy milk at seven.", True),
+    (ANN, "What is the weather like in Oslo today?", True),
+    (NOBU, "Do the same for Saturday, please.", True),
+    (NOBU, "Book one at Luigi's for Sunday too.", True),
+    (PARIS, "Thank you!", False),
+    (PARIS, "Is that warm enough for a T-shirt?", False),
+    (PARIS, "Why is the sky blue?", False),
+    (ANN, "Who wrote Hamlet?", False),
+    (ANN, "That is great, you are kind.", False),
+    (ANN, "How are you today?", False),
+    (NOBU, "What does sushi mean?", False),
+    (NOBU, "Good. What should I wear there?", False),
+    (NOBU, "Write a haiku about the evening.", False),
 )
 FOLLOW_UP_FUNCTIONS = [
     {"name": name, "description": says, "parameters": {"type": "object", "properties": {
@@ -118,18 +119,28 @@ class Calibration:
 
     def seen(self, question: Question, text: str) -> Seen:
         """A call as the answer to `text`, with the question's functions in view."""
-        return self._seen(question.functions, [("user", text)])
+        return self._seen(question.functions, [ChatMessage("user", text)], asked=[text])
 
-    def follow_up(self, asked: str, answer: str, then: str) -> Seen:
-        """A call as the answer to `then`."""
-        turns = [("user", asked), ("assistant", answer), ("user", then)]
-        return self._seen(FOLLOW_UP_FUNCTIONS, turns)
+    def follow_up(self, first: tuple[str, str, dict[str, str], str, str], then: str) -> Seen:
+        """A call as the answer to `then`, as runs show what was called before."""
+        asked, name, arguments, output, answer = first
+        call = Call(name, json.dumps(arguments))
+        turns = [
+            ChatMessage("user", asked),
+            ChatMessage("assistant", self._engine.tools.dialect.written([call])),
+            ChatMessage("user", past_text([Answered(call, output)])),
+            ChatMessage("assistant", answer),
+            ChatMessage("user", then),
+        ]
+        return self._seen(FOLLOW_UP_FUNCTIONS, turns, asked=[asked, then])
 
-    def _seen(self, functions: list[dict[str, Any]], turns: Sequence[tuple[Any, str]]) -> Seen:
-        *before, request = [text for role, text in turns if role == "user"]
+    def _seen(
+        self, functions: list[dict[str, Any]], turns: list[ChatMessage], *, asked: list[str]
+    ) -> Seen:
+        *before, request = asked
         offers = [offer(each) for each in functions]
         cosine = self._nearness.nearest(request, offers, within=before)
-        return Seen(self._logprob(functions, [ChatMessage(*turn) for turn in turns]), cosine)
+        return Seen(self._logprob(functions, turns), cosine)
 
     def logprob_when_answered(self, question: Question) -> float:
         """Of another call, when all that were wanted have been made."""
@@ -232,19 +243,36 @@ def _measured(name: str, model: Calibration, folder: Path, count: int) -> dict[s
         for kind, seen in (("wanted", wanted), ("off topic", unwanted), ("chat", chat)):
             called = sum(each.score(one) > call_above for one in seen) / len(seen)
             print(f"  above {call_above:.2f}: {called:.1%} of {len(seen)} called: {kind}")
-        right = sum(
-            (each.score(model.follow_up(asked, answer, then)) > call_above) == calls
-            for asked, answer, then, calls in FOLLOW_UPS
-        )
-        print(f"  {right} of {len(FOLLOW_UPS)} follow-ups right")
+    later_above = _later(name, near, [(model.follow_up(first, then), calls)
+                                      for first, then, calls in FOLLOW_UPS])  # fmt: skip
     again = sum(value > again_above for value in done) / len(done)
     print(f"  above {again_above:.2f}: {again:.0%} of {len(done)} answered ones call again")
     return {
         "call_above": round(call_above, 2),
         "again_above": round(min(again_above, -0.01), 2),
+        "later_above": round(min(later_above, -0.01), 2),
         "near_weight": near.weight,
         "near_centre": round(near.centre, 2),
     }
+
+
+def _later(name: str, decision: Decision, seen: Sequence[tuple[Seen, bool]]) -> float:
+    """Where earlier calls are in view: the middle of the widest gap that most lie right of."""
+    scored = sorted((decision.score(each), calls) for each, calls in seen)
+    scores = [score for score, _ in scored]
+
+    def right(place: float) -> int:
+        return sum((score > place) == calls for score, calls in scored)
+
+    gaps = [(high - low, (high + low) / 2) for low, high in itertools.pairwise(scores)]
+    best = max(right(middle) for _, middle in gaps)
+    _, later_above = max(gap for gap in gaps if right(gap[1]) == best)
+    print(f"{name}, with earlier calls in view: above {later_above:.2f},"
+          f" {best} of {len(scored)} follow-ups right")  # fmt: skip
+    for calls in (True, False):
+        values = " ".join(f"{score:.2f}" for score, wanted in scored if wanted == calls)
+        print(f"  {'wanted' if calls else 'not wanted'}: {values}")
+    return later_above
 
 
 def write(name: str, keys: dict[str, Any]) -> None:

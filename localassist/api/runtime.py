@@ -225,6 +225,7 @@ def _habits(model: ModelFile, template: str) -> ToolHabits:
         dialect,
         call_above=tools.call_above,
         again_above=tools.again_above,
+        later_above=tools.later_above,
         near_weight=tools.near_weight,
         near_centre=tools.near_centre,
     )

@@ -60,6 +60,7 @@ class ToolDialect:
         opener: written for the model before its first call.
         separator: between two calls.
         closer: behind the last one.
+        end: what a model writes behind that, when it is shown calls that it has made.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ToolDialect:
     opener: str
     separator: str
     closer: str
+    end: str = ""
 
     def system_text(self, instructions: str | None, functions: Sequence[Mapping[str, Any]]) -> str:
         """The system turn of a model that may call `functions`: each a dict as in the API."""
@@ -75,6 +77,13 @@ class ToolDialect:
         form = self.form if len(functions) > 1 else self.form_of_one
         shown = _FUNCTIONS.format(listed=listed, form=form)
         return f"{shown}\n\n{_TASK.format(instructions=instructions)}" if instructions else shown
+
+    def written(self, calls: Sequence[Call]) -> str:
+        """Calls as the model writes them."""
+        texts = [
+            f'{{"name": {json.dumps(each.name)}, "arguments": {each.arguments}}}' for each in calls
+        ]
+        return f"{self.opener}{self.separator.join(texts)}{self.closer}{self.end}"
 
     def grammar(
         self, functions: Sequence[Mapping[str, Any]], *, most: int, lenient: bool = False
@@ -106,6 +115,7 @@ FENCE = ToolDialect(
     opener="```json\n[",
     separator=", ",
     closer="]",
+    end="\n```",
 )
 TAGS = ToolDialect(
     name="tags",
@@ -127,6 +137,7 @@ class ToolHabits:
         call_above: a call is made if the logarithm of its opener's probability lies above.
         again_above: the same, once the run has made calls: small models call again where they
             should answer.
+        later_above: the same, in a conversation whose earlier calls are in view.
         near_weight: how much is added to that logarithm, times the cosine of the request and the
             nearest function, less `near_centre`: what no function is for, small models do not
             see well.
@@ -136,6 +147,7 @@ class ToolHabits:
     dialect: ToolDialect = FENCE
     call_above: float = -1.0
     again_above: float = -0.2
+    later_above: float = -2.5
     near_weight: float = 0.0
     near_centre: float = 0.0
 

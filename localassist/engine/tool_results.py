@@ -22,6 +22,8 @@ do not write JSON."""
 _JUDGE = """Now answer my request in words. For each item, first work out the right answer \
 yourself, then say whether the response agrees with it. A response that does not answer is wrong. \
 Do not call a function again and do not write JSON."""
+_PAST = "Result of {name}: {output}"
+_MAX_PAST_CHARS = 1500
 _GO_ON = """If my request needs another call, one that was not made yet, write it. If not, answer \
 my request in words, using this output."""
 
@@ -45,6 +47,14 @@ def answered_text(answered: Sequence[Answered], *, may_call: bool) -> str:
     shown = [pair or _whole(each) for pair, each in zip(pairs, answered, strict=True)]
     last = _GO_ON if may_call else _JUDGE if all(pairs) else _ANSWER
     return "\n\n".join([*shown, last])
+
+
+def past_text(answered: Sequence[Answered]) -> str:
+    """The user turn that shows what calls of an earlier answer gave."""
+    return "\n".join(
+        _PAST.format(name=each.call.name, output=clipped(each.output, _MAX_PAST_CHARS))
+        for each in answered
+    )
 
 
 def clipped(text: str, most: int = MAX_OUTPUT_CHARS) -> str:

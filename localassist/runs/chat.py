@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from localassist.engine.request import Engine, SamplingParams
-    from localassist.engine.tool_dialect import Call
+    from localassist.engine.tool_dialect import Call, ToolDialect
     from localassist.retrieval.nearness import Nearness
 
 _SAMPLED = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
@@ -84,7 +84,7 @@ class Answering:
         self._model = ModelCalls(engine, is_over=stopped.is_set)
         self._talk = Talk(params["messages"])
         run = _as_run(params, tools, now)
-        self._rounds = Rounds(self._talk.steps(now))
+        self._rounds = Rounds(self._talk.steps())
         self._caller = FunctionCaller(run, self._rounds, engine.tools, nearness)
 
     def events(self) -> Iterator[Event]:
@@ -98,7 +98,8 @@ class Answering:
         if caller.functions:
             prompt = self._prompt(caller.system_text(self._talk.system), may_call=True)
             asked = [self._talk.system or "", *self._talk.asked]
-            if caller.wants_call(self._model, prompt, asked=asked):
+            later = self._talk.has_past_calls
+            if caller.wants_call(self._model, prompt, later=later, asked=asked):
                 calls = caller.write(self._model, prompt, self._extended)
                 if calls:
                     yield ToolCalls(calls)
@@ -110,7 +111,7 @@ class Answering:
         caller, wanted = self._caller, answer_format(self._params.get("response_format"))
         hidden = self._rounds.answered or not caller.functions
         system = self._talk.system if hidden else caller.system_text(self._talk.system)
-        prompt = self._prompt(wanted.system_text(system), may_call=False)
+        prompt = self._prompt(wanted.system_text(system), may_call=False, calls=not hidden)
         grammar = wanted.enforced(self._engine) if wanted.schema is not None else None
         text, reason = "", FinishReason.STOP
         for event in self._model.generate(
@@ -137,16 +138,18 @@ class Answering:
             )
         yield self._ended("length" if cut else "stop")
 
-    def _prompt(self, system: str | None, *, may_call: bool) -> list[int]:
+    def _prompt(self, system: str | None, *, may_call: bool, calls: bool = True) -> list[int]:
         first = [ChatMessage("system", system)] if system else []
+        said = self._talk.turns(self._engine.tools.dialect if calls else None)
         turns = self._rounds.turns(may_call=may_call)
-        return self._engine.encode_chat([*first, *self._talk.turns, *turns])
+        return self._engine.encode_chat([*first, *said, *turns])
 
     def _extended(self, more: Sequence[ChatMessage]) -> list[int]:
         system = self._caller.system_text(self._talk.system)
         first = [ChatMessage("system", system)] if system else []
+        said = self._talk.turns(self._engine.tools.dialect)
         turns = self._rounds.turns(may_call=True)
-        return self._engine.encode_chat([*first, *self._talk.turns, *turns, *more])
+        return self._engine.encode_chat([*first, *said, *turns, *more])
 
     def _ended(self, reason: Literal["stop", "length", "tool_calls"]) -> Ended:
         usage = total(self._model.usages)
@@ -164,7 +167,8 @@ class Talk:
             BadRequestError: its messages do not follow on one another.
         """
         self.system: str | None = None
-        self.turns: list[ChatMessage] = []
+        # What was said, and between it the calls that led to an answer.
+        self._said: list[ChatMessage | Rounds] = []
         self._calls: list[FunctionToolCall] = []
         for index, message in enumerate(messages):
             self._add(message, f"messages[{index}]")
@@ -183,9 +187,8 @@ class Talk:
         elif role in ("system", "developer"):
             self.system = text if self.system is None else f"{self.system}\n\n{text}"
         elif role == "user":
-            # The calls before a new question have led to an answer, which stands there in words.
-            self._calls = []
-            self.turns.append(ChatMessage("user", text))
+            self._put_calls()
+            self._said.append(ChatMessage("user", text))
         else:
             calls = message.get("tool_calls") or ()
             self._calls += [
@@ -198,7 +201,29 @@ class Talk:
                 for call in calls
             ]
             if text and not calls:
-                self.turns.append(ChatMessage("assistant", text))
+                self._put_calls()
+                self._said.append(ChatMessage("assistant", text))
+
+    def _put_calls(self) -> None:
+        """The calls so far belong to what is over."""
+        if self._calls:
+            self._said.append(Rounds(_steps(self._calls)))
+            self._calls = []
+
+    @property
+    def has_past_calls(self) -> bool:
+        """Whether functions were called for earlier answers."""
+        return any(isinstance(each, Rounds) for each in self._said)
+
+    def turns(self, dialect: ToolDialect | None) -> list[ChatMessage]:
+        """What was said; with the calls in between, written in a dialect, if one is given."""
+        turns: list[ChatMessage] = []
+        for each in self._said:
+            if isinstance(each, ChatMessage):
+                turns.append(each)
+            elif dialect is not None:
+                turns += each.past_turns(dialect)
+        return turns
 
     def _answer(self, call_id: str | None, text: str, path: str) -> None:
         for call in self._calls:
@@ -214,24 +239,29 @@ class Talk:
     @property
     def asked(self) -> list[str]:
         """What the user said last, and the time before, oldest first."""
-        return [turn.content for turn in self.turns if turn.role == "user"][-2:]
+        return [turn.content for turn in self.turns(None) if turn.role == "user"][-2:]
 
-    def steps(self, now: int) -> list[RunStep]:
+    def steps(self) -> list[RunStep]:
         """The calls since the last question, as a run's step has them."""
-        if not self._calls:
-            return []
-        return [
-            RunStep(
-                id=_NOBODY,
-                assistant_id=_NOBODY,
-                created_at=now,
-                run_id=_NOBODY,
-                status="completed",
-                step_details=ToolCallsStepDetails(tool_calls=list(self._calls)),
-                thread_id=_NOBODY,
-                type="tool_calls",
-            )
-        ]
+        return _steps(self._calls)
+
+
+def _steps(calls: Sequence[FunctionToolCall]) -> list[RunStep]:
+    """A step that is never stored; none without calls."""
+    if not calls:
+        return []
+    return [
+        RunStep(
+            id=_NOBODY,
+            assistant_id=_NOBODY,
+            created_at=0,
+            run_id=_NOBODY,
+            status="completed",
+            step_details=ToolCallsStepDetails(tool_calls=list(calls)),
+            thread_id=_NOBODY,
+            type="tool_calls",
+        )
+    ]
 
 
 def _as_run(params: Mapping[str, Any], tools: list[dict[str, Any]], now: int) -> Run:

@@ -108,6 +108,7 @@ class FunctionCaller:
         model: ModelCalls,
         prompt: list[int],
         *,
+        later: bool = False,
         asked: Sequence[str] = (),
         beside_code: Callable[[], list[int]] | None = None,
     ) -> bool:
@@ -116,6 +117,7 @@ class FunctionCaller:
         Args:
             model: asked.
             prompt: of a model that may call.
+            later: calls of earlier answers are in view.
             asked: what the user wants, and before it what may say what is meant by that.
             beside_code: the prompt of a model that may have code run as well, if it may.
         """
@@ -123,7 +125,9 @@ class FunctionCaller:
             return True
         opener = model.engine.encode_frame(self._dialect.opener)[0]
         habits = self._habits
-        threshold = habits.again_above if self.answered else habits.call_above
+        threshold = habits.later_above if later else habits.call_above
+        if self.answered:
+            threshold = habits.again_above
         if model.first_logprob(prompt, opener) + self._nearer(asked) <= threshold:
             return False
         return beside_code is None or self._prefers_call(model, beside_code())
@@ -243,10 +247,8 @@ class FunctionCaller:
         return " ".join(found)
 
     def _repair_turns(self, calls: Sequence[Call], wrong: str) -> list[ChatMessage]:
-        listed = self._dialect.separator.join(_text(call) for call in calls)
-        written = f"{self._dialect.opener}{listed}{self._dialect.closer}"
         return [
-            ChatMessage("assistant", written),
+            ChatMessage("assistant", self._dialect.written(calls)),
             ChatMessage("user", _REPAIR.format(problems=wrong)),
         ]
 
@@ -255,10 +257,6 @@ def offer(function: Mapping[str, Any]) -> str:
     """What a function of the API's shape does, in words."""
     name = " ".join(re.split(r"[_\-]+", function["name"]))
     return f"{name}. {function.get('description') or ''}"
-
-
-def _text(call: Call) -> str:
-    return f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments}}}'
 
 
 def _identity(call: Call) -> tuple[str, Any]:

@@ -164,11 +164,13 @@ class RunLoop:
             functions, code = caller.system_text(None), turn.coder.system_text(None)
             own = self._run.instructions
             every = [functions, code, f"# Your task\n{own}" if own else None]
-            return turn.prompter.tokens("\n\n".join(filter(None, every)), closing)
+            return turn.prompter.tokens("\n\n".join(filter(None, every)), closing, calls=True)
 
+        prompt = turn.prompter.tokens(system, closing, calls=True)
         return caller.wants_call(
             turn.model,
-            turn.prompter.tokens(system, closing),
+            prompt,
+            later=turn.prompter.shows_calls,
             asked=[self._run.instructions or "", *turn.prompter.asked()],
             beside_code=beside_code if turn.coder.enabled else None,
         ) and self._wait(turn)
@@ -183,8 +185,8 @@ class RunLoop:
         prompter, model = turn.prompter, turn.model
         calls = turn.caller.write(
             model,
-            prompter.tokens(system, closing),
-            lambda more: prompter.tokens(system, [*closing, *more]),
+            prompter.tokens(system, closing, calls=True),
+            lambda more: prompter.tokens(system, [*closing, *more], calls=True),
         )
         if not calls:
             return False
@@ -210,7 +212,7 @@ class RunLoop:
             else self._functions_system(turn)
         )
         system, closing = wanted.system_text(system), turn.rounds.turns(may_call=False)
-        prompt = prompter.tokens(system, closing)
+        prompt = prompter.tokens(system, closing, calls=not hidden)
         writer = AnswerWriter(
             self._run,
             model,
@@ -219,7 +221,9 @@ class RunLoop:
         )
         if wanted.schema is not None:
             reason = writer.formatted(
-                wanted, prompt, lambda more: prompter.tokens(system, [*closing, *more])
+                wanted,
+                prompt,
+                lambda more: prompter.tokens(system, [*closing, *more], calls=not hidden),
             )
             self._end(reason, model)
             return True

@@ -9,7 +9,7 @@ from localassist.engine.chat_template import ChatMessage
 from localassist.types.message import FileCitationAnnotation, Message, TextContent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from localassist.types.message import Text
 
@@ -51,6 +51,7 @@ def build(
     instructions: str | None,
     max_tokens: int,
     closing: Sequence[ChatMessage] = (),
+    calls: Mapping[str, Sequence[ChatMessage]] | None = None,
     shown: Callable[[str], str] | None = None,
     encode: Callable[[Sequence[ChatMessage]], list[int]],
 ) -> Prompt | None:
@@ -61,17 +62,21 @@ def build(
         instructions: the system turn; always kept whole.
         max_tokens: what the prompt may take of the context.
         closing: turns after it that are not of the conversation; kept whole.
+        calls: turns that came before a message, by its id.
         shown: makes of the user's last message what the model is shown of it.
         encode: turns a conversation into the tokens of its prompt.
     """
     system = [ChatMessage("system", instructions)] if instructions else []
     turns = [chat_message(message) for message in history]
+    before = [(calls or {}).get(message.id, ()) for message in history]
     asked = next((at for at in reversed(range(len(turns))) if turns[at].role == "user"), None)
     if shown is not None and asked is not None:
         turns[asked] = replace(turns[asked], content=shown(turns[asked].content))
 
     def prompt(num_dropped: int) -> Prompt | None:
-        tokens = encode([*system, *turns[num_dropped:], *closing])
+        kept = zip(before[num_dropped:], turns[num_dropped:], strict=True)
+        spoken = [each for earlier, turn in kept for each in (*earlier, turn)]
+        tokens = encode([*system, *spoken, *closing])
         return Prompt(tokens, num_dropped) if len(tokens) <= max_tokens else None
 
     if whole := prompt(0):

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from localassist.engine.tool_results import clipped
 from localassist.runs import prompt
-from localassist.store import messages
+from localassist.runs.rounds import Rounds
+from localassist.store import messages, run_steps
 from localassist.types.run import Run, Truncation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from localassist.engine.chat_template import ChatMessage
     from localassist.engine.request import Engine
     from localassist.runs.recorder import RunRecorder
     from localassist.runs.services import Services
     from localassist.types.message import Message
+    from localassist.types.run_step import RunStep
 
 log = logging.getLogger("localassist.runs")
 
@@ -81,13 +84,18 @@ class Prompter:
         self._engine = engine
         self._recorder = recorder
         self._limit = _limit(run, engine.n_ctx)
+        # Whether the last prompt with functions in view shows calls of earlier runs.
+        self.shows_calls = False
 
-    def tokens(self, system: str | None, closing: Sequence[ChatMessage] = ()) -> list[int]:
+    def tokens(
+        self, system: str | None, closing: Sequence[ChatMessage] = (), *, calls: bool = False
+    ) -> list[int]:
         """The prompt for the assistant's next turn.
 
         Args:
             system: the system turn.
             closing: turns that are not of the thread, after it.
+            calls: whether functions are in view, and so what earlier runs have called.
 
         Raises:
             PromptTooLong: see there.
@@ -102,9 +110,10 @@ class Prompter:
             run_id=run.id,
             limit=most if wanted is None else min(wanted, most),
         )
-        built = self._built(history, system, closing)
+        past = self._past_calls(history) if calls else {}
+        built = self._built(history, system, closing, past)
         while built is None and self._shrink():
-            built = self._built(history, system, closing)
+            built = self._built(history, system, closing, past)
         if built is None:
             raise PromptTooLong(limit.tokens, from_caller=limit.from_caller)
         total = messages.count(connection, thread_id=run.thread_id, run_id=run.id)
@@ -127,7 +136,11 @@ class Prompter:
         return said[-2:]
 
     def _built(
-        self, history: Sequence[Message], system: str | None, closing: Sequence[ChatMessage]
+        self,
+        history: Sequence[Message],
+        system: str | None,
+        closing: Sequence[ChatMessage],
+        past: Mapping[str, Sequence[ChatMessage]],
     ) -> prompt.Prompt | None:
         """The prompt, with what tools have given cut as far as need be; None if it does not fit."""
         cuts: list[tuple[Sequence[ChatMessage], int | None]] = [(closing, None)]
@@ -144,12 +157,32 @@ class Prompter:
                 instructions=system,
                 max_tokens=self._limit.tokens,
                 closing=turns,
+                calls=past,
                 shown=self._shown,
                 encode=self._engine.encode_chat,
             )
             if built is not None:
                 return built
         return None
+
+    def _past_calls(self, history: Sequence[Message]) -> dict[str, list[ChatMessage]]:
+        """By the id of the first message of each earlier run, the calls of functions before it."""
+        first: dict[str, str] = {}
+        for message in history:
+            if message.role == "assistant" and message.run_id not in (None, self._run.id):
+                first.setdefault(str(message.run_id), message.id)
+        if not first:
+            return {}
+        steps = run_steps.tool_calls_of_runs(self._services.store.read(), json.dumps(list(first)))
+        by_run: dict[str, list[RunStep]] = {}
+        for step in steps:
+            by_run.setdefault(step.run_id, []).append(step)
+        dialect = self._engine.tools.dialect
+        turns = {
+            first[run_id]: Rounds(of_run).past_turns(dialect) for run_id, of_run in by_run.items()
+        }
+        self.shows_calls = any(turns.values())
+        return turns
 
     def _report(self, dropped: int, num_tokens: int) -> None:
         log.warning(

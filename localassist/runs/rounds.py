@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from localassist.engine import code_dialect
 from localassist.engine.chat_template import ChatMessage
 from localassist.engine.tool_dialect import Call
-from localassist.engine.tool_results import Answered, answered_text, clipped
+from localassist.engine.tool_results import Answered, answered_text, clipped, past_text
 from localassist.types.run_step import ToolCallsStepDetails
 from localassist.types.tool import (
     CodeLogs,
@@ -23,6 +23,7 @@ from localassist.types.tool import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from localassist.engine.tool_dialect import ToolDialect
     from localassist.types.run_step import RunStep
     from localassist.types.tool import ToolCall
 
@@ -53,7 +54,7 @@ class Rounds:
     def answered(self) -> list[Answered]:
         """The functions that were called."""
         return [
-            Answered(Call(call.function.name, call.function.arguments), call.function.output or "")
+            _answered(call)
             for _, calls in self._steps
             for call in calls
             if isinstance(call, FunctionToolCall)
@@ -75,6 +76,20 @@ class Rounds:
         failed = itertools.takewhile(_failed, (step for step, _ in reversed(self._steps)))
         return sum(1 for _ in failed)
 
+    def past_turns(self, dialect: ToolDialect) -> list[ChatMessage]:
+        """The calls of functions of a run that has ended, and what they gave, as the model's own.
+
+        A model that sees but the words that it answered with answers the like in words again.
+        """
+        turns: list[ChatMessage] = []
+        for _, calls in self._steps:
+            answered = [_answered(call) for call in calls if isinstance(call, FunctionToolCall)]
+            if answered:
+                written = dialect.written([each.call for each in answered])
+                turns.append(ChatMessage("assistant", written))
+                turns.append(ChatMessage("user", past_text(answered)))
+        return turns
+
     def turns(self, *, may_call: bool) -> list[ChatMessage]:
         """The conversation's turns after the thread's own.
 
@@ -86,13 +101,17 @@ class Rounds:
         for step, calls in self._steps:
             for call in calls:
                 if isinstance(call, FunctionToolCall):
-                    made = Call(call.function.name, call.function.arguments)
-                    answered.append(Answered(made, call.function.output or ""))
+                    answered.append(_answered(call))
                     continue
                 turns += _answered_turn(answered, may_call=may_call)
                 answered = []
                 turns += _code_turns(call, failed=_failed(step))
         return [*turns, *_answered_turn(answered, may_call=may_call)]
+
+
+def _answered(call: FunctionToolCall) -> Answered:
+    made = Call(call.function.name, call.function.arguments)
+    return Answered(made, call.function.output or "")
 
 
 def _failed(step: RunStep) -> bool:

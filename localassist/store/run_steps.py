@@ -44,6 +44,17 @@ def wrote_files(connection: sqlite3.Connection | Transaction, thread_id: str) ->
 TOOL_CALLS_OF_RUN = "run_id = ? AND type = 'tool_calls' AND status = 'completed' ORDER BY seq"
 
 
+TOOL_CALLS_OF_RUNS = (
+    "run_id IN (SELECT value FROM json_each(?)) AND type = 'tool_calls' AND status = 'completed' "
+    "ORDER BY seq"
+)
+
+
+def tool_calls_of_runs(connection: sqlite3.Connection, run_ids: str) -> list[RunStep]:
+    """The same of several runs, whose ids are a JSON list."""
+    return TABLE.where(connection, TOOL_CALLS_OF_RUNS, (run_ids,))
+
+
 def tool_calls_of_run(connection: sqlite3.Connection | Transaction, run_id: str) -> list[RunStep]:
     """The steps of a run whose calls have been answered, in order."""
     return TABLE.where(connection, TOOL_CALLS_OF_RUN, (run_id,))

@@ -152,3 +152,85 @@ def test_what_no_function_is_for_is_answered_in_words(
         )
     calls = question == NEAR or not knows_meaning
     assert run.status == ("requires_action" if calls else "completed"), run.last_error
+
+
+PLACE_WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a place now.",
+        "parameters": {
+            "type": "object",
+            "properties": {"place": {"type": "string"}},
+            "required": ["place"],
+        },
+    },
+}
+
+
+@pytest.fixture
+def small_client(home):
+    settings = Settings(home=home, models=Settings.from_env().models, model=SMALL, n_ctx=4096)
+    with Client(settings=settings) as client:
+        yield client
+
+
+def test_a_second_question_leads_to_a_second_call_and_thanks_do_not(small_client):
+    """A model that sees only the words of its earlier answer would make up the next one."""
+    client = small_client
+    assistant = client.beta.assistants.create(model="gpt-4", tools=[PLACE_WEATHER])
+    thread = client.beta.threads.create()
+
+    def said(text):
+        client.beta.threads.messages.create(thread.id, role="user", content=text)
+        return client.beta.threads.runs.create_and_poll(
+            thread.id, assistant_id=assistant.id, temperature=0
+        )
+
+    def called(run, output):
+        assert run.status == "requires_action", run.last_error
+        (call,) = run.required_action.submit_tool_outputs.tool_calls
+        done = client.beta.threads.runs.submit_tool_outputs_and_poll(
+            run.id, run.thread_id, tool_outputs=[{"tool_call_id": call.id, "output": output}]
+        )
+        assert done.status == "completed", done.last_error
+        return json.loads(call.function.arguments)
+
+    assert called(said("What is the weather in Paris?"), "18 degrees, sunny") == {"place": "Paris"}
+    assert called(said("What is the weather in Berlin?"), "7 degrees, fog") == {"place": "Berlin"}
+    assert "7" in client.beta.threads.messages.list(thread.id).data[0].text
+    assert called(said("And in Rome?"), "rain") == {"place": "Rome"}
+    assert said("Thank you!").status == "completed"
+
+
+def test_chat_completions_call_a_second_time_as_well(small_client):
+    messages = [
+        {"role": "user", "content": "What is the weather in Paris?"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {
+                    "id": "call_1",
+                    "type": "function",
+                    "function": {"name": "get_weather", "arguments": '{"place": "Paris"}'},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "content": "18 degrees, sunny"},
+        {"role": "assistant", "content": "It is 18 degrees and sunny in Paris."},
+    ]
+
+    def answer(text):
+        return small_client.chat.completions.create(
+            model=SMALL,
+            messages=[*messages, {"role": "user", "content": text}],
+            tools=[PLACE_WEATHER],
+            temperature=0,
+        ).choices[0]
+
+    second = answer("And in Berlin?")
+    assert second.finish_reason == "tool_calls"
+    (call,) = second.message.tool_calls
+    assert json.loads(call.function.arguments) == {"place": "Berlin"}
+    assert answer("Thank you!").finish_reason == "stop"

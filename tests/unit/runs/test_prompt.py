@@ -5,6 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localassist.engine.chat_template import ChatMessage
 from localassist.runs.prompt import build
 from localassist.types.message import Message
 
@@ -74,3 +75,18 @@ def test_a_prompt_is_the_end_of_the_conversation_and_fits(sizes, max_tokens):
         assert len(prompt.tokens) <= max_tokens
         kept = "".join(f"<{m.text}>" for m in history[prompt.num_dropped :])
         assert text(prompt) == "<sys>" + kept
+
+
+def test_calls_stand_before_their_message_and_go_with_it():
+    calls = {
+        f"msg_{number}": [ChatMessage("assistant", f"call{number}"), ChatMessage("user", "gave")]
+        for number in (1, 19)
+    }
+    whole = build(messages([5] * 20), instructions=None, max_tokens=999, calls=calls, encode=encode)
+    assert "<000xxxxx><call1><gave><001xxxxx><002" in text(whole)
+    assert text(whole).endswith("<call19><gave><019xxxxx>")
+    cut = build(messages([95] * 20), instructions=None, max_tokens=999, calls=calls, encode=encode)
+    assert cut.num_dropped > 1
+    assert "call1>" not in text(cut)
+    assert "<call19><gave><019" in text(cut)
+    assert len(cut.tokens) <= 999

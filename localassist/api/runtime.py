@@ -201,7 +201,7 @@ class Runtime:
 
 def _interpreter(settings: Settings) -> Interpreter | None:
     """None where there is no kind of sandbox; runs that want code run then say so."""
-    if sys.platform != "linux":
+    if sys.platform not in ("linux", "darwin"):
         return None
     from localassist.interpreter.interpreter import Interpreter
 
@@ -225,6 +225,7 @@ def _habits(model: ModelFile, template: str) -> ToolHabits:
         dialect,
         call_above=tools.call_above,
         again_above=tools.again_above,
+        talked_above=tools.talked_above,
         later_above=tools.later_above,
         near_weight=tools.near_weight,
         near_centre=tools.near_centre,

@@ -38,7 +38,7 @@ def doctor(
 
     Ends with status 1 if no sandbox holds, or if an attack gets out that is not known to.
     """
-    if sys.platform != "linux":
+    if sys.platform not in ("linux", "darwin"):
         typer.echo(f"There is no sandbox for {sys.platform} yet, so no code is run.")
         raise typer.Exit(1)
     from localassist.interpreter.fork_server import open_server
@@ -67,20 +67,24 @@ def _examine(
 
     user = "root" if os.getuid() == 0 else f"user {os.getuid()}"
     say(f"{platform.system()} {platform.release()} on {platform.machine()}, {user}")
-    say(f"Landlock version {landlock.version()}\n\nTiers, the best first:")
+    landlock_version = landlock.version() if sys.platform == "linux" else 0
+    say(f"Landlock version {landlock_version}\n\nTiers, the best first:")
     verdicts = probe_all(server)
     for verdict in verdicts:
         say(f"  {verdict.tier:<9} {'yes' if verdict.usable else 'no':<4} {verdict.reason}")
     usable = [verdict.tier for verdict in verdicts if verdict.usable]
     found: dict[str, Any] = {
         "tiers": [vars(verdict) for verdict in verdicts],
-        "landlock": landlock.version(),
+        "landlock": landlock_version,
         "tier": usable[0] if usable else None,
         "limits": python_policy().to_json(),
         "holds": bool(usable) or plain,
     }
     if not usable and not plain:
         say("\nNo tier holds here, so no code is run.")
+        return found
+    if sys.platform == "darwin":
+        say("\nThe attacks are written for Linux; none was tried.")
         return found
     chosen: Any = "plain" if plain else _choice(named, usable)
     if not plain:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from localassist.errors import ClosedError, SandboxError
 from localassist.interpreter.fork_server import open_server
 from localassist.interpreter.kernel import SandboxedKernel
-from localassist.interpreter.probe import best_tier
+from localassist.interpreter.probe import chosen_tier
 from localassist.interpreter.sandbox.policy import python_policy
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Interpreter:
         """
         self._cache = cache
         self._tier = tier
+        self._tier_is_known = False
         self._max_kernels = max_kernels
         self._idle_s = idle_s
         self._now = now
@@ -235,9 +236,11 @@ class Interpreter:
             if self._closed:
                 return
             time.sleep(_LATER_S)
-            self._close_ended()
-            if self._spare is None:
+            try:
+                self._close_ended()
                 self._start_spare()
+            except Exception:  # the next cell needs this OS thread again
+                log.exception("what is between cells was not done")
 
     def _close_ended(self) -> None:
         while True:
@@ -249,8 +252,13 @@ class Interpreter:
 
     def _start_spare(self) -> None:
         with self._starting:
-            if self._closed or self._spare is not None or self._server is None:
+            if self._closed or self._server is None:
                 return
+            if self._spare is not None:
+                if self._spare.alive:
+                    return
+                self._spare.close()
+                self._spare = None
             try:
                 self._spare = self._start(*self._ready())
                 # The first cell of a kernel does what need not be waited for later.
@@ -269,8 +277,10 @@ class Interpreter:
             raise ClosedError("The interpreter is closed.")
         if self._server is None or not self._server.alive:
             self._server = open_server(self._cache)
-        if self._tier is None:
-            self._tier = best_tier(self._server, self._policy)
+        if not self._tier_is_known:
+            self._tier = chosen_tier(self._server, self._policy, self._tier)
+            self._tier_is_known = True
+        assert self._tier is not None, "it was chosen"
         return self._server, self._tier
 
     def _make_room(self) -> None:

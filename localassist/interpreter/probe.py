@@ -34,7 +34,8 @@ def can(name, action):
     print("CAN", name)
 can("read the host's files", lambda: open("@CANARY@").read())
 can("write the host's files", lambda: open("@CANARY@", "r+"))
-can("use the network", lambda: socket.socket(socket.AF_INET))
+can("use the network", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(
+    b"", ("127.0.0.1", 9)))
 can("signal @PID@", lambda: os.kill(@PID@, 0))
 can("read @PID@", lambda: open("/proc/@PID@/environ", "rb").read(1))
 can("be root", lambda: os.setuid(0) if os.getuid() else None)
@@ -110,6 +111,31 @@ def best_tier(server: KernelServer, policy: SandboxPolicy) -> Tier:
         f"Code cannot be confined on this machine, so it is not run. {reasons}.",
         code="sandbox_unavailable",
         hint="`localassist doctor` says what is missing.",
+    )
+
+
+def chosen_tier(server: KernelServer, policy: SandboxPolicy, named: Tier | None) -> Tier:
+    """The named tier, or the best one.
+
+    Raises:
+        SandboxError: there is none, or the named one is not this system's or does not hold.
+    """
+    if named is None:
+        return best_tier(server, policy)
+    if named == "none":
+        return named
+    if named not in TIERS:
+        why = f"it is no tier of {sys.platform}"
+    else:
+        # Where a tier was tried by its authors, whoever names it may have it without the wait.
+        verdict = probe(server, policy, named) if named == "seatbelt" else None
+        if verdict is None or verdict.usable:
+            return named
+        why = verdict.reason
+    raise SandboxError(
+        f"The tier '{named}' cannot be used here: {why}.",
+        code="sandbox_unavailable",
+        hint="`localassist doctor` says which ones can.",
     )
 
 

@@ -45,7 +45,7 @@ def _fork_server() -> KernelServer:
 class SandboxProvisioner(KernelProvisionerBase):
     """Starts kernels in the best sandbox of this machine, or not at all."""
 
-    tier = Unicode("", help="ns, bwrap or landlock; empty for the best one.").tag(config=True)
+    tier = Unicode("", help="One of this system's tiers; empty for the best one.").tag(config=True)
     _kernel: SandboxedKernel | None = None
 
     @property

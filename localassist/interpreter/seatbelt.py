@@ -64,6 +64,14 @@ class SeatbeltSandbox(Sandbox):
         return [self.pid] if self.alive else []
 
     @override
+    def freeze(self) -> None:
+        """Nothing: a process that stands still would not see that the host has ended."""
+
+    @override
+    def thaw(self) -> None:
+        """Nothing, see `freeze`."""
+
+    @override
     def last_words(self) -> str:
         """What sandbox-exec says of a profile that it does not take."""
         with contextlib.suppress(OSError), Path(f"{self.run_path}/{_STDERR}").open("rb") as file:
@@ -73,10 +81,13 @@ class SeatbeltSandbox(Sandbox):
     @override
     def memory_bytes(self) -> int:
         """Of the process."""
-        done = subprocess.run(  # noqa: S603  # the system's, by its path
-            [_PS, "-o", "rss=", "-p", str(self.pid)], capture_output=True, text=True, check=False
-        )
-        return int(done.stdout.strip() or 0) * 1024
+        with contextlib.suppress(OSError, ValueError):  # too many processes; it has just ended
+            done = subprocess.run(  # noqa: S603  # the system's, by its path
+                [_PS, "-o", "rss=", "-p", str(self.pid)],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            return int(done.stdout) * 1024
+        return 0
 
     @override
     def exact_memory_bytes(self) -> int:
@@ -136,6 +147,16 @@ class SeatbeltServer:
         """
         # Resolved: the profile compares what links lead to.
         folder = os.path.realpath(tempfile.mkdtemp(prefix="localassist-code-"))
+        try:
+            process = self._start(policy, connection, folder)
+            return SeatbeltSandbox(process, folder)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise SandboxError(f"No sandbox: {error}", code="sandbox_failed") from error
+
+    def _start(
+        self, policy: SandboxPolicy, connection: dict[str, Any], folder: str
+    ) -> subprocess.Popen[bytes]:
         temporary = f"{folder}/run/tmp"
         for path in (f"{folder}/data", f"{folder}/run", temporary):
             Path(path).mkdir(mode=0o700)
@@ -149,21 +170,16 @@ class SeatbeltServer:
             **policy.environment, "HOME": temporary, "TMPDIR": temporary,
             "MPLCONFIGDIR": f"{temporary}/mpl", "IPYTHONDIR": f"{temporary}/.ipython",
         }  # fmt: skip
-        try:
-            with Path(folder, "run", _STDERR).open("wb") as stderr:
-                process = subprocess.Popen(  # noqa: S603  # the system's sandbox-exec, by its path
-                    self._confined([*policy.readable, str(package)], folder, python),
-                    env=environment,
-                    cwd=f"{folder}/data",
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=stderr,
-                    start_new_session=True,
-                )
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise SandboxError(f"No sandbox: {error}", code="sandbox_failed") from error
-        return SeatbeltSandbox(process, folder)
+        with Path(folder, "run", _STDERR).open("wb") as stderr:
+            return subprocess.Popen(  # noqa: S603  # the system's sandbox-exec, by its path
+                self._confined([*policy.readable, str(package)], folder, python),
+                env=environment,
+                cwd=f"{folder}/data",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
+            )
 
     def close(self) -> None:
         """Nothing is left: what it has started goes on until it is closed."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "/usr/bin/sandbox-exec"
 _SYSTEM = ("/usr/lib", "/usr/share/zoneinfo", "/System/Library", "/Library/Fonts")
+_NOT_MAC_OS = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/etc/fonts")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 # The last rule that fits decides. `system.sb` has what every process of this release of macOS
 # needs; what of it leads out is taken back.
@@ -30,7 +31,7 @@ _PROFILE = """(version 1)
 (deny ipc-posix-shm*)
 (deny process-fork)
 (deny process-exec)
-(allow process-exec (subpath (param "PYTHON")))
+(allow process-exec (subpath (param "PYTHON")) (literal (param "PROGRAM")))
 (deny process-info*)
 (allow process-info* (target self))
 (deny signal)
@@ -58,9 +59,12 @@ def command(readable: Sequence[str], folder: str, python: Sequence[str]) -> list
         folder: has `data`, and `run` with the kernel's sockets, which it may write.
         python: the command that is confined.
     """
-    files = [*readable, *_SYSTEM]
+    # What links lead to is what counts. All of /usr holds more than libraries.
+    files = [os.path.realpath(path) for path in readable if path not in _NOT_MAC_OS]
+    files = list(dict.fromkeys([*files, *_SYSTEM]))
     params = {
         "PYTHON": os.path.realpath(sys.base_prefix),
+        "PROGRAM": os.path.realpath(sys.executable),
         "DATA": f"{folder}/data",
         "RUN": f"{folder}/run",
         "TMP": f"{folder}/run/tmp",

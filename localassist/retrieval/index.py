@@ -86,7 +86,9 @@ class VectorIndex:
     def outgrown(self) -> bool:
         """Whether another kind of index pays by now."""
         if self._num_lists:
-            return len(self._ids) > 4 * _LIST_SIZE * self._num_lists
+            # Too few are not worth it, and would be missed: most lists that are searched are empty.
+            few = _GROWN * len(self._ids) < MAX_EXACT
+            return few or len(self._ids) > 4 * _LIST_SIZE * self._num_lists
         faiss = require("faiss", package="faiss-cpu")
         flat = "Flat" in type(faiss.downcast_index(self._index.index)).__name__
         return len(self._ids) > _GROWN * (MAX_FLAT if flat else MAX_EXACT)

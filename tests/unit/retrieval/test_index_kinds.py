@@ -122,3 +122,14 @@ def test_one_that_has_outgrown_its_kind_says_so(kind):
     assert not index.outgrown
     index.add([no_longer], VECTORS[:1])
     assert index.outgrown
+
+
+def test_lists_that_little_is_left_in_are_given_up(monkeypatch):
+    monkeypatch.setattr(module, "MAX_FLAT", 10)
+    monkeypatch.setattr(module, "MAX_EXACT", 300)
+    monkeypatch.setattr(module, "_LIST_SIZE", 20)
+    index = VectorIndex.build(range(NUM), VECTORS)
+    index.remove(range(250, NUM))
+    assert not index.outgrown
+    index.remove([249])
+    assert index.outgrown

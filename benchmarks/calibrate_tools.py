@@ -23,9 +23,9 @@ from benchmarks.harness import ROOT
 from localassist import Settings
 from localassist.api.runtime import Runtime
 from localassist.engine.chat_template import ChatMessage
-from localassist.engine.tool_dialect import Call
+from localassist.engine.tool_dialect import Call, ToolHabits
 from localassist.engine.tool_results import Answered, answered_text, past_text
-from localassist.runs.function_calls import offer
+from localassist.runs.function_calls import offer, shift
 from localassist.runs.model_calls import ModelCalls
 
 if TYPE_CHECKING:
@@ -79,6 +79,25 @@ FOLLOW_UPS = (
     (NOBU, "Good. What should I wear there?", False),
     (NOBU, "Write a haiku about the evening.", False),
 )
+# The same, where the first question was answered in words.
+TALKED = tuple(
+    ((asked, answer), then, calls)
+    for asked, answer in (
+        ("Who wrote Hamlet?", "William Shakespeare wrote Hamlet."),
+        ("Hello, how are you?", "Hello! I am fine. How can I help you?"),
+        ("Help me to solve 3x + 11 = 14.", "Take 11 off both sides and divide by 3: x = 1."),
+        ("Book a table for two tonight.", "At which restaurant?"),
+    )
+    for then, calls in (
+        ("What is the weather in Paris?", True),
+        ("Please remind me to call Ann at five.", True),
+        ("I want a table at Luigi's for two.", True),
+        ("Who wrote Faust?", False),
+        ("Thank you!", False),
+        ("Why is that so?", False),
+        ("How many planets are there?", False),
+    )
+)
 FOLLOW_UP_FUNCTIONS = [
     {"name": name, "description": says, "parameters": {"type": "object", "properties": {
         key: {"type": "string"} for key in keys}, "required": list(keys[:1])}}
@@ -101,11 +120,22 @@ class Seen:
     logprob: float
     cosine: float | None
 
-    def score(self, weight: float, centre: float = 0.0) -> float:
-        """What is compared with the threshold."""
+    def score(self, weight: float, centre: float | None) -> float:
+        """What is compared with the threshold; not bounded while the centre is not known."""
         if self.cosine is None:
             return self.logprob
-        return self.logprob + weight * (self.cosine - centre)
+        if centre is None:
+            return self.logprob + weight * self.cosine
+        habits = ToolHabits(near_weight=weight, near_centre=centre)
+        return self.logprob + habits.shift(self.cosine)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A second question: the same logarithm, and all that was asked."""
+
+    logprob: float
+    asked: Sequence[str]
 
 
 class Calibration:
@@ -119,9 +149,11 @@ class Calibration:
 
     def seen(self, question: Question, text: str) -> Seen:
         """A call as the answer to `text`, with the question's functions in view."""
-        return self._seen(question.functions, [ChatMessage("user", text)], asked=[text])
+        offers = [offer(each) for each in question.functions]
+        logprob = self._logprob(question.functions, [ChatMessage("user", text)])
+        return Seen(logprob, self._nearness.nearest(text, offers))
 
-    def follow_up(self, first: tuple[str, str, dict[str, str], str, str], then: str) -> Seen:
+    def follow_up(self, first: tuple[str, str, dict[str, str], str, str], then: str) -> Followed:
         """A call as the answer to `then`, as runs show what was called before."""
         asked, name, arguments, output, answer = first
         call = Call(name, json.dumps(arguments))
@@ -132,15 +164,23 @@ class Calibration:
             ChatMessage("assistant", answer),
             ChatMessage("user", then),
         ]
-        return self._seen(FOLLOW_UP_FUNCTIONS, turns, asked=[asked, then])
+        return Followed(self._logprob(FOLLOW_UP_FUNCTIONS, turns), [asked, then])
 
-    def _seen(
-        self, functions: list[dict[str, Any]], turns: list[ChatMessage], *, asked: list[str]
-    ) -> Seen:
-        *before, request = asked
-        offers = [offer(each) for each in functions]
-        cosine = self._nearness.nearest(request, offers, within=before)
-        return Seen(self._logprob(functions, turns), cosine)
+    def talked(self, first: tuple[str, str], then: str) -> Followed:
+        """A call as the answer to `then`, after an answer in words."""
+        asked, answer = first
+        turns = [
+            ChatMessage("user", asked),
+            ChatMessage("assistant", answer),
+            ChatMessage("user", then),
+        ]
+        return Followed(self._logprob(FOLLOW_UP_FUNCTIONS, turns), [asked, then])
+
+    def shift(self, decision: Decision, asked: Sequence[str]) -> float:
+        """What the meaning of a second question adds."""
+        assert decision.centre is not None, "it was measured"
+        habits = ToolHabits(near_weight=decision.weight, near_centre=decision.centre)
+        return shift(habits, self._nearness, asked, FOLLOW_UP_FUNCTIONS)
 
     def logprob_when_answered(self, question: Question) -> float:
         """Of another call, when all that were wanted have been made."""
@@ -170,7 +210,7 @@ class Decision:
     """How a call is decided on, and the questions that it is judged by."""
 
     weight: float
-    centre: float
+    centre: float | None
     wanted: Sequence[Seen]
     unwanted: Sequence[Seen]
 
@@ -231,10 +271,11 @@ def _measured(name: str, model: Calibration, folder: Path, count: int) -> dict[s
     alone = Decision(weight=0.0, centre=0.0, wanted=wanted, unwanted=[*unwanted, *chat])
     # Where nothing is known of the meaning, the threshold is that of the probability alone.
     call_above = alone.threshold()
-    tried = [Decision(weight, 0.0, wanted, [*unwanted, *chat]) for weight in WEIGHTS]
+    tried = [Decision(weight, None, wanted, [*unwanted, *chat]) for weight in WEIGHTS]
     best = max(each.declined() for each in tried)
     near = next(each for each in tried if each.declined() >= best - NEARLY)
-    near = replace(near, centre=(near.threshold() - call_above) / near.weight)
+    centre = (near.threshold() - call_above) / near.weight
+    near = replace(near, centre=centre)
     ordered = sorted(done)
     # Never easier than the first call.
     again_above = max(call_above, ordered[min(len(ordered) - 1, int((1 - AGAIN) * len(ordered)))])
@@ -243,22 +284,36 @@ def _measured(name: str, model: Calibration, folder: Path, count: int) -> dict[s
         for kind, seen in (("wanted", wanted), ("off topic", unwanted), ("chat", chat)):
             called = sum(each.score(one) > call_above for one in seen) / len(seen)
             print(f"  above {call_above:.2f}: {called:.1%} of {len(seen)} called: {kind}")
-    later_above = _later(name, near, [(model.follow_up(first, then), calls)
-                                      for first, then, calls in FOLLOW_UPS])  # fmt: skip
+    later_above, talked_above = measured_later(name, model, near)
     again = sum(value > again_above for value in done) / len(done)
     print(f"  above {again_above:.2f}: {again:.0%} of {len(done)} answered ones call again")
     return {
         "call_above": round(call_above, 2),
         "again_above": round(min(again_above, -0.01), 2),
+        "talked_above": round(min(talked_above, -0.01), 2),
         "later_above": round(min(later_above, -0.01), 2),
         "near_weight": near.weight,
-        "near_centre": round(near.centre, 2),
+        "near_centre": round(centre, 2),
     }
 
 
-def _later(name: str, decision: Decision, seen: Sequence[tuple[Seen, bool]]) -> float:
-    """Where earlier calls are in view: the middle of the widest gap that most lie right of."""
-    scored = sorted((decision.score(each), calls) for each, calls in seen)
+def measured_later(name: str, model: Calibration, decision: Decision) -> tuple[float, float]:
+    """The thresholds of second questions: with earlier calls in view, and with words alone."""
+
+    def scores(label: str, seen: Sequence[tuple[Followed, bool]]) -> float:
+        return _between(
+            f"{name}, {label}",
+            [(one.logprob + model.shift(decision, one.asked), calls) for one, calls in seen],
+        )
+
+    called = [(model.follow_up(first, then), calls) for first, then, calls in FOLLOW_UPS]
+    talked = [(model.talked(first, then), calls) for first, then, calls in TALKED]
+    return scores("after calls", called), scores("after words", talked)
+
+
+def _between(label: str, seen: Sequence[tuple[float, bool]]) -> float:
+    """The middle of the widest gap that most questions lie on the right side of."""
+    scored = sorted(seen)
     scores = [score for score, _ in scored]
 
     def right(place: float) -> int:
@@ -266,13 +321,12 @@ def _later(name: str, decision: Decision, seen: Sequence[tuple[Seen, bool]]) -> 
 
     gaps = [(high - low, (high + low) / 2) for low, high in itertools.pairwise(scores)]
     best = max(right(middle) for _, middle in gaps)
-    _, later_above = max(gap for gap in gaps if right(gap[1]) == best)
-    print(f"{name}, with earlier calls in view: above {later_above:.2f},"
-          f" {best} of {len(scored)} follow-ups right")  # fmt: skip
+    _, middle = max(gap for gap in gaps if right(gap[1]) == best)
+    print(f"{label}: above {middle:.2f}, {best} of {len(scored)} right")
     for calls in (True, False):
         values = " ".join(f"{score:.2f}" for score, wanted in scored if wanted == calls)
         print(f"  {'wanted' if calls else 'not wanted'}: {values}")
-    return later_above
+    return middle
 
 
 def write(name: str, keys: dict[str, Any]) -> None:

@@ -55,6 +55,7 @@ class Tooling:
     dialect: str | None = None
     call_above: float = ToolHabits.call_above
     again_above: float = ToolHabits.again_above
+    talked_above: float = ToolHabits.talked_above
     later_above: float = ToolHabits.later_above
     near_weight: float = ToolHabits.near_weight
     near_centre: float = ToolHabits.near_centre
@@ -320,7 +321,8 @@ def _sampling(table: _Table) -> Sampling:
 
 
 def _tooling(table: _Table) -> Tooling:
-    table.only("dialect", "call_above", "again_above", "later_above", "near_weight", "near_centre")
+    thresholds = ("call_above", "again_above", "talked_above", "later_above")
+    table.only("dialect", *thresholds, "near_weight", "near_centre")
     standard = Tooling()
     if "dialect" in table.values and table.values["dialect"] not in DIALECTS:
         raise table.wrong("dialect", wanted=f"one of {sorted(DIALECTS)}")
@@ -328,6 +330,7 @@ def _tooling(table: _Table) -> Tooling:
         dialect=table.values.get("dialect"),
         call_above=table.number("call_above", low=-100, high=0, default=standard.call_above),
         again_above=table.number("again_above", low=-100, high=0, default=standard.again_above),
+        talked_above=table.number("talked_above", low=-100, high=0, default=standard.talked_above),
         later_above=table.number("later_above", low=-100, high=0, default=standard.later_above),
         near_weight=table.number("near_weight", low=0, high=100, default=standard.near_weight),
         near_centre=table.number("near_centre", low=-1, high=1, default=standard.near_centre),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from localassist.engine.constraint import Grammar, embedded_schema
 from localassist.engine.signature import signature
@@ -128,6 +128,13 @@ TAGS = ToolDialect(
 DIALECTS = {dialect.name: dialect for dialect in (FENCE, TAGS)}
 
 
+# Nearness in meaning decides where the model hesitates. A search of the web is near to nothing that
+# is asked of it: a model that is sure is believed.
+_MOST_SHIFT = 0.5
+# What of the conversation's earlier answers is in view.
+Earlier = Literal["nothing", "words", "calls"]
+
+
 @dataclass(frozen=True)
 class ToolHabits:
     """How a model behaves with functions in view; benchmarks/calibrate_tools.py measures it.
@@ -137,19 +144,33 @@ class ToolHabits:
         call_above: a call is made if the logarithm of its opener's probability lies above.
         again_above: the same, once the run has made calls: small models call again where they
             should answer.
-        later_above: the same, in a conversation whose earlier calls are in view.
+        talked_above: the same, once the conversation has an answer in words: models go on as they
+            have begun.
+        later_above: the same, where calls of earlier answers are in view as well.
         near_weight: how much is added to that logarithm, times the cosine of the request and the
-            nearest function, less `near_centre`: what no function is for, small models do not
-            see well.
+            nearest function, less `near_centre`; 0.5 at most either way. What no function is for,
+            small models do not see well.
         near_centre: the cosine that changes nothing.
     """
 
     dialect: ToolDialect = FENCE
     call_above: float = -1.0
     again_above: float = -0.2
+    talked_above: float = -5.0
     later_above: float = -2.5
     near_weight: float = 0.0
     near_centre: float = 0.0
+
+    def shift(self, cosine: float) -> float:
+        """What the nearness of a request adds to the logarithm of its call's probability."""
+        shift = self.near_weight * (cosine - self.near_centre)
+        return max(-_MOST_SHIFT, min(shift, _MOST_SHIFT))
+
+    def threshold(self, earlier: Earlier) -> float:
+        """What a call's score must lie above, before the run has made any."""
+        if earlier == "calls":
+            return self.later_above
+        return self.talked_above if earlier == "words" else self.call_above
 
 
 def dialect_of(template: str, *, model: str = "", named: str | None = None) -> ToolDialect:

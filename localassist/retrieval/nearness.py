@@ -7,8 +7,6 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-from localassist.errors import LocalAssistError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -18,17 +16,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("localassist.retrieval")
 
-# The embedding model has read English only. These words are few languages' but English's.
+# The embedding model has read English only. A request is taken for English by these words, none of
+# which its neighbours have, unless one of theirs is in it.
 _ENGLISH = re.compile(
-    r"\b(?:and|are|calculate|can|compute|convert|could|create|determine|does|find|for|from|get|give"
-    r"|have|how|if|it|let|my|need|of|please|should|show|tell|thank|that|the|there|these|this|to|want"
-    r"|was|were|what|when|where|which|who|why|will|with|would|you|your)\b",
+    r"\b(?:and|calculate|can|compute|convert|could|create|determine|does|find|from|get|give|how|if"
+    r"|it|my|need|of|please|should|show|tell|thank|that|the|there|these|this|to|want|were|what|when"
+    r"|where|which|who|why|with|would|you|your)\b",
+    re.IGNORECASE,
+)
+_FOREIGN = re.compile(
+    r"\b(?:der|die|das|dem|ist|und|ich|nicht|mit|ein|eine|einen|für|wie|het|een|naar|ik|wat|zijn"
+    r"|jeg|og|ikke|hva|hvad|det|som|av|är|och|att|le|est|une|que|qui|dans|pour"
+    r"|una|por|para|il|di|che|della|nel|são|uma|jest|nie|się)\b",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+")
 _LEAST_ENGLISH = 0.1  # of the words
 # The model reads 256 tokens: of a longer text, its beginning and its end.
-_HEAD_CHARS, _TAIL_CHARS = 900, 600
+_HEAD_CHARS, _TAIL_CHARS = 600, 400
+_BEFORE_CHARS = 400
 _MAX_KNOWN = 512
 
 
@@ -40,6 +46,7 @@ class Nearness:
         self._embedder = embedder
         self._lock = threading.Lock()
         self._known: dict[str, np.ndarray] = {}
+        self._broken = False
 
     def nearest(
         self, request: str, offers: Sequence[str], *, within: Sequence[str] = ()
@@ -56,17 +63,20 @@ class Nearness:
             -1 to 1; None if it cannot be told: there is no fast embedding model, or it has not
             read the language.
         """
-        if not offers or not _is_english(request) or not all(map(_is_latin, offers)):
+        if self._broken or not offers or not _is_english(request):
             return None
+        if not all(map(_may_be_english, offers)):
+            return None
+        texts = [request, *(f"{before[-_BEFORE_CHARS:]}\n{request}" for before in within if before)]
         try:
             embedder = self._embedder()
             if embedder is None:
                 return None
-            texts = [request, *(f"{before}\n{request}" for before in within if before)]
             asked = embedder.encode([part for text in texts for part in _ends(text)])
             offered = self._vectors(embedder, offers)
-        except LocalAssistError as error:
-            log.warning("requests are not compared with functions: %s", error)
+        except Exception:  # nobody has asked for this model: whatever is wrong with it, runs go on
+            log.exception("requests are not compared with functions any more")
+            self._broken = True
             return None
         return max(float(one @ other) for one in asked for other in offered)
 
@@ -84,12 +94,14 @@ class Nearness:
 
 
 def _is_english(text: str) -> bool:
+    if _FOREIGN.search(text):
+        return False
     return len(_ENGLISH.findall(text)) > _LEAST_ENGLISH * len(_WORD.findall(text))
 
 
-def _is_latin(text: str) -> bool:
+def _may_be_english(text: str) -> bool:
     letters = "".join(_WORD.findall(text))
-    return sum(map(str.isascii, letters)) > len(letters) / 2 if letters else False
+    return bool(letters) and letters.isascii() and not _FOREIGN.search(text)
 
 
 def _ends(text: str) -> list[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from localassist.engine.request import Engine, SamplingParams
-    from localassist.engine.tool_dialect import Call, ToolDialect
+    from localassist.engine.tool_dialect import Call, Earlier, ToolDialect
     from localassist.retrieval.nearness import Nearness
 
 _SAMPLED = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
@@ -97,9 +97,8 @@ class Answering:
         caller = self._caller
         if caller.functions:
             prompt = self._prompt(caller.system_text(self._talk.system), may_call=True)
-            asked = [self._talk.system or "", *self._talk.asked]
-            later = self._talk.has_past_calls
-            if caller.wants_call(self._model, prompt, later=later, asked=asked):
+            earlier = self._talk.earlier
+            if caller.wants_call(self._model, prompt, earlier=earlier, asked=self._talk.asked):
                 calls = caller.write(self._model, prompt, self._extended)
                 if calls:
                     yield ToolCalls(calls)
@@ -211,9 +210,11 @@ class Talk:
             self._calls = []
 
     @property
-    def has_past_calls(self) -> bool:
-        """Whether functions were called for earlier answers."""
-        return any(isinstance(each, Rounds) for each in self._said)
+    def earlier(self) -> Earlier:
+        """What there is of earlier answers."""
+        if any(isinstance(each, Rounds) for each in self._said):
+            return "calls"
+        return "words" if any(each.role == "assistant" for each in self.turns(None)) else "nothing"
 
     def turns(self, dialect: ToolDialect | None) -> list[ChatMessage]:
         """What was said; with the calls in between, written in a dialect, if one is given."""

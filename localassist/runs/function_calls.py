@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from localassist.engine.constraint import Grammar
-    from localassist.engine.tool_dialect import ToolHabits
+    from localassist.engine.tool_dialect import Earlier, ToolHabits
     from localassist.retrieval.nearness import Nearness
     from localassist.runs.model_calls import ModelCalls
     from localassist.runs.rounds import Rounds
@@ -46,6 +46,7 @@ _CALL_TEMPERATURE = 0.2
 _MAX_CALL_TOKENS = 1536
 # Then the functions are hidden: a small model would call for ever.
 MAX_ROUNDS = 6
+_WORD_END = re.compile(r"[_\-]+|(?<=[a-z0-9])(?=[A-Z])")
 _REPAIR = """That is not valid: {problems}
 Write the calls again, with arguments that fit."""
 
@@ -108,7 +109,7 @@ class FunctionCaller:
         model: ModelCalls,
         prompt: list[int],
         *,
-        later: bool = False,
+        earlier: Earlier = "nothing",
         asked: Sequence[str] = (),
         beside_code: Callable[[], list[int]] | None = None,
     ) -> bool:
@@ -117,7 +118,7 @@ class FunctionCaller:
         Args:
             model: asked.
             prompt: of a model that may call.
-            later: calls of earlier answers are in view.
+            earlier: what of the conversation's earlier answers is in it.
             asked: what the user wants, and before it what may say what is meant by that.
             beside_code: the prompt of a model that may have code run as well, if it may.
         """
@@ -125,23 +126,18 @@ class FunctionCaller:
             return True
         opener = model.engine.encode_frame(self._dialect.opener)[0]
         habits = self._habits
-        threshold = habits.later_above if later else habits.call_above
-        if self.answered:
-            threshold = habits.again_above
-        if model.first_logprob(prompt, opener) + self._nearer(asked) <= threshold:
+        threshold = habits.again_above if self.answered else habits.threshold(earlier)
+        if model.first_logprob(prompt, opener) + self._shift(asked) <= threshold:
             return False
         return beside_code is None or self._prefers_call(model, beside_code())
 
-    def _nearer(self, asked: Sequence[str]) -> float:
+    def _shift(self, asked: Sequence[str]) -> float:
         """What counts for a call, or against it, because of what is asked for."""
         habits = self._habits
         # What a call has given may well ask for another one that nobody spoke of.
-        if self._nearness is None or not asked or not habits.near_weight or self.answered:
+        if self._nearness is None or not habits.near_weight or self.answered:
             return 0.0
-        *before, request = asked
-        offers = [offer(each) for each in self.functions]
-        cosine = self._nearness.nearest(request, offers, within=before)
-        return 0.0 if cosine is None else habits.near_weight * (cosine - habits.near_centre)
+        return shift(habits, self._nearness, asked, self.functions)
 
     def _prefers_call(self, model: ModelCalls, prompt: list[int]) -> bool:
         """Whether what its first token begins is rather a call than code."""
@@ -253,10 +249,38 @@ class FunctionCaller:
         ]
 
 
+def shift(
+    habits: ToolHabits,
+    nearness: Nearness,
+    asked: Sequence[str],
+    functions: Sequence[Mapping[str, Any]],
+) -> float:
+    """What the meaning of a request adds to the logarithm of the probability of a call.
+
+    Args:
+        habits: of the model.
+        nearness: compares requests with functions.
+        asked: what the user wants; before it what may say what is meant by that.
+        functions: dicts as in the API.
+    """
+    if not asked or not asked[-1]:
+        return 0.0
+    *before, request = asked
+    offers = [offer(each) for each in functions]
+    cosine = nearness.nearest(request, offers)
+    if cosine is None:
+        return 0.0
+    if cosine < habits.near_centre and any(before):
+        # What was said before can excuse a request that says little, but is none itself.
+        context = nearness.nearest(request, offers, within=before)
+        cosine = max(cosine, min(context or cosine, habits.near_centre))
+    return habits.shift(cosine)
+
+
 def offer(function: Mapping[str, Any]) -> str:
     """What a function of the API's shape does, in words."""
-    name = " ".join(re.split(r"[_\-]+", function["name"]))
-    return f"{name}. {function.get('description') or ''}"
+    name = _WORD_END.sub(" ", function["name"])
+    return f"{name.lower()}. {function.get('description') or ''}"
 
 
 def _identity(call: Call) -> tuple[str, Any]:

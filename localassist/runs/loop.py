@@ -170,8 +170,8 @@ class RunLoop:
         return caller.wants_call(
             turn.model,
             prompt,
-            later=turn.prompter.shows_calls,
-            asked=[self._run.instructions or "", *turn.prompter.asked()],
+            earlier=turn.prompter.earlier,
+            asked=turn.prompter.asked(),
             beside_code=beside_code if turn.coder.enabled else None,
         ) and self._wait(turn)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from localassist.engine.chat_template import ChatMessage
     from localassist.engine.request import Engine
+    from localassist.engine.tool_dialect import Earlier
     from localassist.runs.recorder import RunRecorder
     from localassist.runs.services import Services
     from localassist.types.message import Message
@@ -84,8 +85,8 @@ class Prompter:
         self._engine = engine
         self._recorder = recorder
         self._limit = _limit(run, engine.n_ctx)
-        # Whether the last prompt with functions in view shows calls of earlier runs.
-        self.shows_calls = False
+        # What the last prompt with functions in view shows of earlier answers.
+        self.earlier: Earlier = "nothing"
 
     def tokens(
         self, system: str | None, closing: Sequence[ChatMessage] = (), *, calls: bool = False
@@ -171,6 +172,8 @@ class Prompter:
         for message in history:
             if message.role == "assistant" and message.run_id not in (None, self._run.id):
                 first.setdefault(str(message.run_id), message.id)
+        spoken = any(each.role == "assistant" and each.run_id != self._run.id for each in history)
+        self.earlier = "words" if spoken else "nothing"
         if not first:
             return {}
         steps = run_steps.tool_calls_of_runs(self._services.store.read(), json.dumps(list(first)))
@@ -181,7 +184,8 @@ class Prompter:
         turns = {
             first[run_id]: Rounds(of_run).past_turns(dialect) for run_id, of_run in by_run.items()
         }
-        self.shows_calls = any(turns.values())
+        if any(turns.values()):
+            self.earlier = "calls"
         return turns
 
     def _report(self, dropped: int, num_tokens: int) -> None:

@@ -128,7 +128,7 @@ BODY_MASS = {
     },
 }
 NEAR = "What is the body mass index of a person of 80 kilograms and 1.9 meters?"
-FAR = "Calculate the area of a triangle given the base is 10 meters and height is 5 meters."
+FAR = "What is the area of a circle with a radius of 3 meters?"
 
 
 @pytest.mark.parametrize("question", [NEAR, FAR])
@@ -201,6 +201,46 @@ def test_a_second_question_leads_to_a_second_call_and_thanks_do_not(small_client
     assert "7" in client.beta.threads.messages.list(thread.id).data[0].text
     assert called(said("And in Rome?"), "rain") == {"place": "Rome"}
     assert said("Thank you!").status == "completed"
+
+
+def test_a_call_is_made_in_the_middle_of_a_talk(small_client):
+    client = small_client
+    assistant = client.beta.assistants.create(model="gpt-4", tools=[PLACE_WEATHER])
+    thread = client.beta.threads.create()
+    for text, ends in (
+        ("Who wrote Hamlet?", "completed"),
+        ("What is the weather in Paris?", "requires_action"),
+    ):
+        client.beta.threads.messages.create(thread.id, role="user", content=text)
+        run = client.beta.threads.runs.create_and_poll(
+            thread.id, assistant_id=assistant.id, temperature=0
+        )
+        assert run.status == ends, (text, run.last_error)
+
+
+SEARCH = {
+    "type": "function",
+    "function": {
+        "name": "web_search",
+        "description": "Search the web for current information.",
+        "parameters": {
+            "type": "object",
+            "properties": {"query": {"type": "string"}},
+            "required": ["query"],
+        },
+    },
+}
+
+
+def test_a_function_for_everything_is_called_though_nothing_is_near_it(small_client):
+    client = small_client
+    assistant = client.beta.assistants.create(model="gpt-4", tools=[SEARCH])
+    run = client.beta.threads.create_and_run_poll(
+        assistant_id=assistant.id,
+        thread={"messages": [{"role": "user", "content": "Search for who won the world cup."}]},
+        temperature=0,
+    )
+    assert run.status == "requires_action", run.last_error
 
 
 def test_chat_completions_call_a_second_time_as_well(small_client):

@@ -54,6 +54,13 @@ def test_what_was_said_before_tells_what_is_meant(nearness):
     "request_text",
     [
         "Wie wird das Wetter morgen in Berlin? weather",
+        "Was ist die Hauptstadt von Frankreich?",
+        "Was kostet eine Aktie von Apple?",
+        "Ich will morgen einen Tisch im Nobu",
+        "Wat was de temperatuur gisteren in Amsterdam?",
+        "Kan du for meg finne været",
+        "Was war gestern in Berlin?",
+        "Hvad for et land er det?",
         "¿Qué tiempo hace hoy en Madrid?",
         "Quel temps fait-il à Paris demain ?",
         "Che tempo fa a Roma oggi?",
@@ -82,17 +89,35 @@ def test_without_an_embedder_nothing_is_said():
     assert Nearness(lambda: None).nearest("What is the weather?", OFFERS) is None
 
 
-def test_an_embedder_that_cannot_be_loaded_is_told_and_forgiven(caplog):
-    def missing():
-        raise MissingPackageError("'onnxruntime' cannot be imported.", code="missing_package")
+@pytest.mark.parametrize("error", [MissingPackageError("no onnxruntime"), RuntimeError("cut off")])
+def test_an_embedder_that_fails_is_told_of_once_and_not_tried_again(caplog, error):
+    tried = []
 
-    assert Nearness(missing).nearest("What is the weather?", OFFERS) is None
-    assert "onnxruntime" in caplog.text
+    def broken():
+        tried.append(1)
+        raise error
+
+    nearness = Nearness(broken)
+    for _ in range(3):
+        assert nearness.nearest("What is the weather?", OFFERS) is None
+    assert len(tried) == 1
+    assert str(error) in caplog.text
+
+
+def test_of_offers_in_other_languages_nothing_is_said(nearness):
+    offers = ["hent vaer. Henter været for en by.", "wetter holen. Liefert das Wetter der Stadt."]
+    for offer in offers:
+        assert nearness.nearest("What is the weather in Oslo?", [OFFERS[0], offer]) is None
 
 
 def test_the_end_of_a_long_request_is_read_too(nearness):
     text = f"{'This is from the letter of a friend. ' * 100} What is the weather there?"
     assert nearness.nearest(text, OFFERS) == 1.25
+
+
+def test_a_request_is_read_whole_however_much_was_said_before(nearness):
+    before = "We spoke of the garden. " * 200
+    assert nearness.nearest("What is the weather there?", OFFERS, within=[before]) == 1.25
 
 
 def test_an_offer_is_read_once(nearness, topics):

@@ -85,7 +85,7 @@ def call_of(number):
 
 def test_a_list_of_messages_keeps_its_calls_where_they_were():
     talk = Talk([question("a"), *call_of(1), answer("b"), question("c"), *call_of(2)])
-    assert talk.has_past_calls
+    assert talk.earlier == "calls"
     assert told(talk.turns(FENCE)) == [
         ("user", "a"),
         ("assistant", '```json\n[{"name": "f", "arguments": {"n": 1}}]\n```'),
@@ -102,7 +102,11 @@ def test_a_list_of_messages_keeps_its_calls_where_they_were():
 
 @pytest.mark.parametrize("said", [[question("a")], [question("a"), *call_of(1)]])
 def test_calls_of_the_answer_that_is_asked_for_are_not_past(said):
-    assert not Talk(said).has_past_calls
+    assert Talk(said).earlier == "nothing"
+
+
+def test_an_answer_in_words_is_earlier_words():
+    assert Talk([question("a"), answer("b"), question("c")]).earlier == "words"
 
 
 def test_calls_that_no_words_followed_are_past_once_another_question_is_asked():

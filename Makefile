@@ -10,9 +10,10 @@ EMBEDDING := $(MODELS)/all-MiniLM-L6-v2/model-int8.onnx
 SDKS := $(VENV)/sdk/1.2.3/.installed $(VENV)/sdk/1.20.0/.installed
 SDK_NEEDS := 'httpx<0.28' httpcore h11 distro tqdm sniffio certifi idna
 FETCH = $(BIN)/localassist models fetch
+BUNDLE ?= dist/localassist-bundle
 
 .DEFAULT_GOAL := help
-.PHONY: help install models demo test unit fmt lint types arch bench clean
+.PHONY: help install models demo test unit fmt lint types arch bench bundle clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
@@ -71,6 +72,11 @@ arch: $(INSTALLED) ## The layer rule
 
 bench: $(INSTALLED) $(SMALL) $(EMBEDDING) ## All benchmarks; takes some minutes
 	for script in import_time api engine; do $(BIN)/python -m benchmarks.$$script || exit 1; done
+
+bundle: models ## Everything for a machine without network, in dist/
+	mkdir -p $(BUNDLE)/models
+	$(BIN)/python -m pip wheel --disable-pip-version-check -c .ci/constraints.txt -w $(BUNDLE)/wheels .
+	cp -R $(MODELS)/. $(BUNDLE)/models/
 
 clean: ## Remove the environment and caches; weights stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -130,7 +130,7 @@ DIALECTS = {dialect.name: dialect for dialect in (FENCE, TAGS)}
 
 # Nearness in meaning decides where the model hesitates. A search of the web is near to nothing that
 # is asked of it: a model that is sure is believed.
-_MOST_SHIFT = 0.5
+MOST_SHIFT = 0.5
 # What of the conversation's earlier answers is in view.
 Earlier = Literal["nothing", "words", "calls"]
 
@@ -164,7 +164,7 @@ class ToolHabits:
     def shift(self, cosine: float) -> float:
         """What the nearness of a request adds to the logarithm of its call's probability."""
         shift = self.near_weight * (cosine - self.near_centre)
-        return max(-_MOST_SHIFT, min(shift, _MOST_SHIFT))
+        return max(-MOST_SHIFT, min(shift, MOST_SHIFT))
 
     def threshold(self, earlier: Earlier) -> float:
         """What a call's score must lie above, before the run has made any."""

@@ -21,6 +21,7 @@ from localassist.engine.request import GenerationRequest
 from localassist.engine.tool_dialect import (
     FENCE,
     MAX_CALLS,
+    MOST_SHIFT,
     TAGS,
     Call,
     CallReader,
@@ -127,7 +128,10 @@ class FunctionCaller:
         opener = model.engine.encode_frame(self._dialect.opener)[0]
         habits = self._habits
         threshold = habits.again_above if self.answered else habits.threshold(earlier)
-        if model.first_logprob(prompt, opener) + self._shift(asked) <= threshold:
+        score = model.first_logprob(prompt, opener)
+        if abs(score - threshold) <= MOST_SHIFT:  # elsewhere it would change nothing
+            score += self._shift(asked)
+        if score <= threshold:
             return False
         return beside_code is None or self._prefers_call(model, beside_code())
 

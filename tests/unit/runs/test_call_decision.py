@@ -124,6 +124,13 @@ def test_a_name_is_read_as_words(name, words):
     assert offer({"name": name, "description": "It is. "}) == f"{words}. It is. "
 
 
+@pytest.mark.parametrize(("logprob", "calls"), [(-0.4, True), (-1.6, False), (-15.0, False)])
+def test_what_nearness_cannot_change_is_not_compared(logprob, calls):
+    nearness = Nearness(-1.0 if calls else 1.0)
+    assert decided(logprob, nearness) is calls
+    assert nearness.asked == []
+
+
 def test_once_functions_were_called_the_model_alone_decides():
     nearness = Nearness(-1.0)
     assert decided(-0.4, nearness, steps=answered())

@@ -224,7 +224,10 @@ class Interpreter:
         with self._starting:
             server, tier = self._ready()
             session, self._spare = self._spare, None
-            if session is None or not session.alive:
+            if session is not None and not session.alive:
+                session.close()
+                session = None
+            if session is None:
                 session = self._start(server, tier)
         return session
 
@@ -263,6 +266,8 @@ class Interpreter:
                 self._spare = self._start(*self._ready())
                 # The first cell of a kernel does what need not be waited for later.
                 self._spare.execute("None", timeout_s=20)
+            except ClosedError:  # a moment ago; nobody needs one
+                return
             except (SandboxError, OSError) as error:
                 log.warning("no spare kernel: %s", error)
 

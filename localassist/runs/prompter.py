@@ -31,7 +31,7 @@ ANSWER_TOKENS = 1024
 # What tools have given is cut further where the context is too small for it.
 _CLOSING_CHARS = (2000, 800, 300)
 _LAST_TURNS = 2  # what is left of them at last: the code that ran last, and its output
-_LATEST_MESSAGES = 6
+_LATEST_MESSAGES = 6  # so many are read for the user's last two
 _SMALLEST_MESSAGE_TOKENS = 4  # a turn's frame alone; bounds how much history is worth reading
 
 

@@ -169,3 +169,20 @@ def test_kernels_end_without_another_cell_and_when_they_are_forgotten(interprete
     while sessions[1].alive:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_spare_that_has_died_is_replaced(interpreter):
+    """The next conversation starts from a kernel that lives, and soon there is a spare again."""
+
+    def spare_after(previous):
+        deadline = time.monotonic() + 20
+        while (spare := interpreter._spare) in (None, previous) or not spare.alive:
+            assert time.monotonic() < deadline, "there is no spare"
+            time.sleep(0.02)
+        return spare
+
+    ran(interpreter, "1")
+    first = spare_after(None)
+    first.kernel.sandbox.kill()
+    assert ran(interpreter, "2", "b")[0] == "2"
+    assert spare_after(first).alive

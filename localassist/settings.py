@@ -88,6 +88,13 @@ class Settings:
     n_threads: int | None = field(
         default=None, metadata=_describe("CPU threads of the engine. None: the physical cores.")
     )
+    even_split: bool = field(
+        default=True,
+        metadata=_describe(
+            "Each thread gets an equal part of a matrix, where the cores are alike. The first "
+            "model that a process loads decides."
+        ),
+    )
     n_gpu_layers: int | None = field(
         default=None,
         metadata=_describe("Layers computed on a GPU. None: all, if llama.cpp was built for one."),
@@ -164,11 +171,12 @@ _INTEGERS = frozenset(
     }
 )  # fmt: skip
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+_FLAGS = frozenset({"deterministic", "even_split"})
 _FLOATS = frozenset({"busy_timeout_s", "lease_s"})
 
 
 def _parse(name: str, text: str) -> str | int | float | bool:
-    if name == "deterministic":
+    if name in _FLAGS:
         if text.lower() not in _BOOLEANS:
             raise _invalid(name, text, "'true' or 'false'", source=_PREFIX + name.upper())
         return _BOOLEANS[text.lower()]

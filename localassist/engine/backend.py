@@ -128,12 +128,14 @@ class Backend(Context, Vocabulary, Protocol):
         n_batch: most tokens of a step.
         max_threads: CPU threads that it may use.
         fingerprint: of the weights, the build and the layout of keys and values.
+        splits_evenly: whether threads take equal parts of a matrix; changes times, not values.
     """
 
     n_seq_max: int
     n_batch: int
     max_threads: int
     fingerprint: str
+    splits_evenly: bool
 
     def decode_apart(self, chunks: Sequence[Chunk]) -> list[list[Row]]:
         """Compute two chunks of a token at once, each with its share of the CPU threads.

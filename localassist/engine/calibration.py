@@ -37,7 +37,9 @@ class Calibration:
             folder: where the curves of all models are kept; None keeps them to this process.
         """
         self._backend = backend
-        self._path = None if folder is None else folder / f"{_name(backend)}.json"
+        self._of = f"{backend.fingerprint}|{'even' if backend.splits_evenly else 'by turns'}"
+        digest = hashlib.sha256(f"{self._of}|{backend.max_threads}".encode()).hexdigest()
+        self._path = None if folder is None else folder / f"{digest[:32]}.json"
         self._todo = self._all_steps()
         self._seconds: dict[int, dict[int, float]] = {}
         if self._load():
@@ -111,7 +113,7 @@ class Calibration:
             }
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return False
-        if kept.get("of") != self._backend.fingerprint or self._backend.max_threads not in curves:
+        if kept.get("of") != self._of or self._backend.max_threads not in curves:
             return False
         if any(not _whole(curve) or min(curve.values()) <= 0 for curve in curves.values()):
             return False
@@ -121,7 +123,7 @@ class Calibration:
     def _store(self) -> None:
         if self._path is None:
             return
-        text = json.dumps({"of": self._backend.fingerprint, "seconds": self._seconds})
+        text = json.dumps({"of": self._of, "seconds": self._seconds})
         part = self._path.with_suffix(f".{os.getpid()}.part")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,8 +135,3 @@ class Calibration:
 
 def _whole(seconds: dict[int, float]) -> bool:
     return seconds.keys() - {_APART} == set(MEASURED_ROWS)
-
-
-def _name(backend: Backend) -> str:
-    of = f"{backend.fingerprint}|{backend.max_threads}"
-    return hashlib.sha256(of.encode()).hexdigest()[:32]

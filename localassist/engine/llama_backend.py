@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from localassist._lazy import require
+from localassist.engine.even_split import EvenSplit
 from localassist.engine.lanes import Lanes
 from localassist.engine.llama_context import LlamaContext
 from localassist.errors import ModelFileError, ModelTooLargeError
@@ -44,6 +45,8 @@ _OF_ABORTS = (
     "failed to decode, ret = 2",
 )
 _log_callback: Any = None  # llama.cpp keeps the pointer: it must outlive every model
+_even_split: EvenSplit | None = None
+_splits_evenly = False
 
 
 def _bound_spinning() -> None:
@@ -60,12 +63,17 @@ def _bound_spinning() -> None:
         os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT
 
 
-def _library() -> Any:
-    """The llama_cpp module, its log led to ours, its backend initialised once."""
-    global _log_callback
-    _bound_spinning()
-    llama = require("llama_cpp", package="llama-cpp-python")
+def _library(*, even_split: bool) -> Any:
+    """The llama_cpp module, its log led to ours, its backend initialised once.
+
+    Whoever loads the first model of the process decides on `even_split`.
+    """
+    global _log_callback, _even_split, _splits_evenly
     with _set_up:
+        _bound_spinning()
+        if _even_split is None:
+            _even_split = EvenSplit()
+        llama = require("llama_cpp", package="llama-cpp-python")
         if _log_callback is None:
 
             @llama.llama_log_callback  # type: ignore[untyped-decorator]  # ctypes
@@ -77,6 +85,7 @@ def _library() -> Any:
 
             llama.llama_log_set(forward, ctypes.c_void_p(0))
             llama.llama_backend_init()
+            _splits_evenly = even_split and _even_split.switch_on(llama)
             _log_callback = forward
     return llama
 
@@ -98,6 +107,7 @@ class LlamaBackend:
         n_gpu_layers: int | None = None,
         side_ctx: int = 0,
         has_side_room: Callable[[], bool] = lambda: True,
+        even_split: bool = True,
     ) -> None:
         """Load the file.
 
@@ -111,18 +121,23 @@ class LlamaBackend:
             n_gpu_layers: layers on a GPU; None: all of them if the build of llama.cpp has one.
             side_ctx: tokens of a second context, made when it is needed; 0: none.
             has_side_room: says then whether there is memory for it.
+            even_split: let threads take equal parts of a matrix, where that can be had; what the
+                first model of the process was loaded with holds for all.
 
         Raises:
             ModelFileError: llama.cpp refuses the file.
             ModelTooLargeError: no memory for the context.
         """
         self._np: Any = require("numpy", package="numpy")
-        self._llama = llama = _library()
+        self._llama = llama = _library(even_split=even_split)
+        assert _even_split is not None, "the library is set up"
+        self.splits_evenly = _splits_evenly
         params = llama.llama_model_default_params()
         if n_gpu_layers is None:
             n_gpu_layers = -1 if llama.llama_supports_gpu_offload() else 0
         params.n_gpu_layers = n_gpu_layers
-        self._model = llama.llama_model_load_from_file(str(path).encode(), params)
+        with _even_split.loading():
+            self._model = llama.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise ModelFileError(
                 f"llama.cpp cannot load '{path.name}'.",

@@ -43,6 +43,7 @@ class ScriptedBackend:
     n_vocab = _N_VOCAB
     max_threads = 1
     fingerprint = "scripted"
+    splits_evenly = False
     chat_template = CHAT_TEMPLATE
     bos_text = eos_text = ""
     adds_bos = False

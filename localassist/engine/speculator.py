@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NGRAM = 8  # tokens that must agree
 _SIZES = (15, 31)  # with the last token, the numbers of rows whose kernels are fast
 _LOSS = 0.01  # part of a sequence's steps that may be lost to wrong drafts
-_FIRST_LOSS = 5.0  # steps that may be lost before anything was gained
+_PAYS = 0.55  # single steps that a token of a draft may cost, as some of them will be wrong
 
 
 class Speculator:
@@ -27,8 +27,9 @@ class Speculator:
         self._curve = curve
         self._last_seen: dict[tuple[int, ...], int] = {}
         self._num_indexed = 0
-        self._balance = _FIRST_LOSS
         self._size = _SIZES[0]
+        # One may be wrong before anything was gained.
+        self._balance = min(self._price(self._size), _PAYS * self._size)
 
     def draft(self, tokens: Sequence[int]) -> list[int]:
         """Tokens that may follow `tokens`; empty if nothing is known or it would not pay.
@@ -39,7 +40,8 @@ class Speculator:
         self._balance += _LOSS
         at = self._find(tokens)
         draft = [] if at is None else list(tokens[at : at + self._size])
-        return draft if self._price(len(draft)) <= self._balance else []
+        price = self._price(len(draft))
+        return draft if price <= min(self._balance, _PAYS * len(draft)) else []
 
     def checked(self, *, drafted: int, accepted: int) -> None:
         """Of a draft, the first `accepted` tokens were right."""

@@ -12,11 +12,13 @@ class FakeBackend:
     """A backend whose every further row costs a hundredth of a second on one thread."""
 
     def __init__(
-        self, *, max_threads=2, fingerprint="a model", disturbed=(), room=32, side_ctx=0
-    ) -> None:
+        self, *, max_threads=2, fingerprint="a model", disturbed=(), room=32, side_ctx=0,
+        splits_evenly=False,
+    ) -> None:  # fmt: skip
         self.side_ctx = side_ctx
         self.max_threads = max_threads
         self.fingerprint = fingerprint
+        self.splits_evenly = splits_evenly
         self.room = room
         self.num_timed = 0
         self._disturbed = set(disturbed)
@@ -160,9 +162,13 @@ def test_without_a_folder_nothing_is_kept(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "other", [{"fingerprint": "another model"}, {"max_threads": 4}, {"max_threads": 1}]
-)
-def test_another_model_or_number_of_threads_is_measured_for_itself(tmp_path, other):
+    "other",
+    [
+        {"fingerprint": "another model"}, {"max_threads": 4}, {"max_threads": 1},
+        {"splits_evenly": True},
+    ],
+)  # fmt: skip
+def test_another_model_number_of_threads_or_way_to_split_is_measured_for_itself(tmp_path, other):
     measured(FakeBackend(), tmp_path)
 
     second = FakeBackend(**other)

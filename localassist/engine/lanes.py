@@ -1,9 +1,9 @@
 """Lanes: a second context beside the first, in which a row is computed at the same time.
 
 llama.cpp's threads wait for one another after every matrix, and where they take it by turns they
-read it slower than one reads it from end to end: two cores decode an answer only 1.2 to 1.8 times as
-fast as one does. Two answers, each by itself on half the cores, are read for undisturbed: together
-they take 1.2 to 1.6 times the tokens a second.
+read it slower than one reads it from end to end: two cores decode an answer only 1.2 to 1.8 times
+as fast as one does. Two answers, each by itself on half the cores, are read for undisturbed:
+together they take 1.2 to 1.6 times the tokens a second.
 
 To its owner this is one context. What one lane has computed is copied to the other when it is
 needed there: 0.06 ms for a token, 2 to 5 ms for a thousand.

@@ -16,7 +16,7 @@ from localassist.engine.constraint import Grammar, embedded_schema
 from localassist.engine.signature import signature
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 MAX_CALLS = 8
 _FUNCTIONS = """# Functions
@@ -48,6 +48,11 @@ class Call:
     name: str
     arguments: str
 
+    @property
+    def text(self) -> str:
+        """As the model writes it."""
+        return f'{{"name": {json.dumps(self.name)}, "arguments": {self.arguments}}}'
+
 
 @dataclass(frozen=True, kw_only=True)
 class ToolDialect:
@@ -78,12 +83,13 @@ class ToolDialect:
         shown = _FUNCTIONS.format(listed=listed, form=form)
         return f"{shown}\n\n{_TASK.format(instructions=instructions)}" if instructions else shown
 
+    def begun(self, calls: Sequence[Call]) -> str:
+        """Calls as the model writes them, where more may follow."""
+        return self.opener + self.separator.join(each.text for each in calls)
+
     def written(self, calls: Sequence[Call]) -> str:
         """Calls as the model writes them."""
-        texts = [
-            f'{{"name": {json.dumps(each.name)}, "arguments": {each.arguments}}}' for each in calls
-        ]
-        return f"{self.opener}{self.separator.join(texts)}{self.closer}{self.end}"
+        return self.begun(calls) + self.closer + self.end
 
     def grammar(
         self, functions: Sequence[Mapping[str, Any]], *, most: int, lenient: bool = False
@@ -198,17 +204,20 @@ class CallReader:
 
     Attributes:
         calls: those that are complete.
-        repeats: the last one was there already; a model that repeats itself does not stop.
+        wanted: says whether a call is to be added to those before; with the first that is not, or
+            was there already, the reader stops, as a model that repeats itself does not.
+        refused: that call.
     """
 
     calls: list[Call] = field(default_factory=list)
-    repeats: bool = False
+    wanted: Callable[[Call, Sequence[Call]], bool] | None = None
+    refused: Call | None = None
     _rest: str = ""
 
     def feed(self, text: str) -> None:
         """More of the text has come."""
         self._rest += text
-        while "}" in self._rest and not self.repeats:
+        while "}" in self._rest and self.refused is None:
             begin = self._rest.find("{")
             if begin < 0:
                 return
@@ -218,9 +227,11 @@ class CallReader:
                 return
             self._rest = self._rest[end:]
             call = Call(value["name"], json.dumps(value["arguments"], ensure_ascii=False))
-            self.repeats = call in self.calls
-            if not self.repeats:
+            is_new = call not in self.calls
+            if is_new and (self.wanted is None or self.wanted(call, self.calls)):
                 self.calls.append(call)
+            else:
+                self.refused = call
 
     @property
     def broken_off(self) -> bool:

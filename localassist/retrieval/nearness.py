@@ -63,7 +63,7 @@ class Nearness:
             -1 to 1; None if it cannot be told: there is no fast embedding model, or it has not
             read the language.
         """
-        if self._broken or not offers or not _is_english(request):
+        if self._broken or not offers or not is_english(request):
             return None
         if not all(map(_may_be_english, offers)):
             return None
@@ -93,7 +93,8 @@ class Nearness:
         return [known[text] for text in texts]
 
 
-def _is_english(text: str) -> bool:
+def is_english(text: str) -> bool:
+    """Whether a text is in English, as far as common words tell."""
     if _FOREIGN.search(text):
         return False
     return len(_ENGLISH.findall(text)) > _LEAST_ENGLISH * len(_WORD.findall(text))

@@ -83,7 +83,7 @@ class Answering:
         self._params = params
         self._model = ModelCalls(engine, is_over=stopped.is_set)
         self._talk = Talk(params["messages"])
-        run = _as_run(params, tools, now)
+        run = _as_run(params, tools, now, instructions=self._talk.system)
         self._rounds = Rounds(self._talk.steps())
         self._caller = FunctionCaller(run, self._rounds, engine.tools, nearness)
 
@@ -99,7 +99,7 @@ class Answering:
             prompt = self._prompt(caller.system_text(self._talk.system), may_call=True)
             earlier = self._talk.earlier
             if caller.wants_call(self._model, prompt, earlier=earlier, asked=self._talk.asked):
-                calls = caller.write(self._model, prompt, self._extended)
+                calls = caller.write(self._model, prompt, self._extended, asked=self._talk.asked)
                 if calls:
                     yield ToolCalls(calls)
                     yield self._ended("tool_calls")
@@ -265,7 +265,9 @@ def _steps(calls: Sequence[FunctionToolCall]) -> list[RunStep]:
     ]
 
 
-def _as_run(params: Mapping[str, Any], tools: list[dict[str, Any]], now: int) -> Run:
+def _as_run(
+    params: Mapping[str, Any], tools: list[dict[str, Any]], now: int, *, instructions: str | None
+) -> Run:
     """A run of the same settings, which is never stored."""
     given = {
         name: params[name]
@@ -279,6 +281,7 @@ def _as_run(params: Mapping[str, Any], tools: list[dict[str, Any]], now: int) ->
         model=params["model"],
         status="in_progress",
         thread_id=_NOBODY,
+        instructions=instructions,
         tools=tools,
         **given,
     )

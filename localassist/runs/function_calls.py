@@ -9,42 +9,34 @@ whatever the model is.
 from __future__ import annotations
 
 import json
-import logging
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from localassist.engine.chat_template import ChatMessage
 from localassist.engine.code_dialect import OPENER as CODE_OPENER
 from localassist.engine.json_schema import problems
-from localassist.engine.request import GenerationRequest
 from localassist.engine.tool_dialect import (
     FENCE,
-    MAX_CALLS,
     MOST_SHIFT,
     TAGS,
     Call,
-    CallReader,
     ProseWatch,
     arguments_schema,
 )
-from localassist.errors import BadRequestError, ModelError
+from localassist.errors import ModelError
+from localassist.retrieval.nearness import is_english
+from localassist.runs.call_writer import MAX_CALL_TOKENS, CallWriter
+from localassist.runs.named import Named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from localassist.engine.constraint import Grammar
     from localassist.engine.tool_dialect import Earlier, ToolHabits
     from localassist.retrieval.nearness import Nearness
     from localassist.runs.model_calls import ModelCalls
     from localassist.runs.rounds import Rounds
     from localassist.types.run import Run
 
-log = logging.getLogger("localassist.runs")
-
-# Inside calls the run's temperature does not hold: it is for prose.
-_CALL_TEMPERATURE = 0.2
-_MAX_CALL_TOKENS = 1536
 # Then the functions are hidden: a small model would call for ever.
 MAX_ROUNDS = 6
 _WORD_END = re.compile(r"[_\-]+|(?<=[a-z0-9])(?=[A-Z])")
@@ -73,6 +65,7 @@ class FunctionCaller:
         # What the caller forces holds for the first step, or the run would never end.
         self._choice = "auto" if rounds.count and run.tool_choice != "none" else run.tool_choice
         self._parallel = run.parallel_tool_calls
+        self._instructions = run.instructions
         self._temperature = run.temperature if "temperature" in run.model_fields_set else None
         self.functions: list[dict[str, Any]] = (
             [] if self._choice == "none" or self._is_other or rounds.count >= MAX_ROUNDS
@@ -161,6 +154,8 @@ class FunctionCaller:
         model: ModelCalls,
         prompt: list[int],
         extend: Callable[[Sequence[ChatMessage]], list[int]],
+        *,
+        asked: Sequence[str] = (),
     ) -> list[Call]:
         """Have the model write calls; none if all it writes has been answered already.
 
@@ -168,17 +163,25 @@ class FunctionCaller:
             model: writes.
             prompt: of a model that may call.
             extend: the prompt with further turns, for a second try.
+            asked: what the user wants, and before it what may say what is meant by that.
 
         Raises:
             ModelError: no valid call came of two tries.
             Interrupted: the run is to stop.
         """
-        grammar = self._grammar(model)
-        calls = self._written(model, prompt, grammar)
+        writer = CallWriter(
+            model,
+            self._dialect,
+            self.functions,
+            several=self._named is None and self._parallel,
+            temperature=self._temperature,
+            named=self._asked_for(asked),
+        )
+        calls = writer.write(prompt)
         wrong = self._wrong(calls)
         if wrong or not calls:
             again = extend(self._repair_turns(calls, wrong or "the call is not complete."))
-            calls = self._written(model, again, grammar)
+            calls = writer.write(again)
             wrong = self._wrong(calls)
         if wrong or not calls:
             raise _no_valid_call(wrong)
@@ -197,44 +200,13 @@ class FunctionCaller:
         openers = ("```", FENCE.opener, TAGS.opener, "[{")
         return tuple({model.engine.encode_frame(text)[0] for text in openers})
 
+    def _asked_for(self, asked: Sequence[str]) -> Named | None:
+        """What is asked for, if its words can be told; what tools have given may ask for more."""
+        if self.answered or not asked or not is_english(asked[-1]):
+            return None
+        return Named(asked[-1], told=[*asked[:-1], self._instructions or ""])
+
     # --- one try ---
-
-    def _grammar(self, model: ModelCalls) -> Grammar:
-        """What the calls must be; where it cannot say all of a schema, as much as it can."""
-        most = 1 if self._named is not None or not self._parallel else MAX_CALLS
-        grammar = self._dialect.grammar(self.functions, most=most)
-        try:
-            model.engine.constrain(grammar)
-        except BadRequestError:
-            return replace(grammar, lenient=True)
-        return grammar
-
-    def _written(self, model: ModelCalls, prompt: list[int], grammar: Grammar) -> list[Call]:
-        """The complete calls that the model writes, until it repeats itself."""
-        engine = model.engine
-        temperature = self._temperature
-        if temperature is None:
-            temperature = engine.sampling_defaults.temperature
-        reader = CallReader()
-        events = model.generate(
-            GenerationRequest(
-                prompt_tokens=[*prompt, *engine.encode_frame(self._dialect.opener)],
-                sampling=replace(
-                    engine.sampling_defaults, temperature=min(temperature, _CALL_TEMPERATURE)
-                ),
-                max_tokens=_MAX_CALL_TOKENS,
-                constraint=engine.constrain(grammar),
-            )
-        )
-        for event in events:
-            reader.feed(event.text)
-            if reader.repeats:
-                break
-        events.close()
-        if reader.broken_off and reader.calls:
-            log.warning("a call was cut off after %d tokens; those before it are made",
-                        _MAX_CALL_TOKENS)  # fmt: skip
-        return reader.calls
 
     def _wrong(self, calls: Sequence[Call]) -> str:
         """What of the calls does not fit their schemas."""
@@ -304,7 +276,7 @@ def _no_valid_call(wrong: str) -> ModelError:
             hint="Simplify the functions' parameters, or use a larger model.",
         )
     return ModelError(
-        f"The model began a call and did not end it within {_MAX_CALL_TOKENS} tokens.",
+        f"The model began a call and did not end it within {MAX_CALL_TOKENS} tokens.",
         code="call_incomplete",
         hint="Give the function fewer parameters, or use a larger model.",
     )

@@ -187,6 +187,7 @@ class RunLoop:
             model,
             prompter.tokens(system, closing, calls=True),
             lambda more: prompter.tokens(system, [*closing, *more], calls=True),
+            asked=prompter.asked(),
         )
         if not calls:
             return False

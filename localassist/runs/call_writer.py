@@ -1,0 +1,164 @@
+"""CallWriter: has the model write a list of calls, and decides where the list ends.
+
+A model ends it by itself, but a small one does so too early or goes on for ever. So it is ended
+where a call was there already, or only varies another one in what nobody has named; and where the
+model has ended it and the request names something that is in no call yet, the next call is written
+all the same, and kept if it is about that.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from localassist.engine.request import GenerationRequest
+from localassist.engine.tool_dialect import MAX_CALLS, Call, CallReader
+from localassist.errors import BadRequestError
+from localassist.runs.named import Named, covers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from localassist.engine.constraint import Grammar
+    from localassist.engine.tool_dialect import ToolDialect
+    from localassist.runs.model_calls import ModelCalls
+
+    _Wanted = Callable[[Call, Sequence[Call]], bool]
+
+log = logging.getLogger("localassist.runs")
+
+# Inside calls the run's temperature does not hold: it is for prose.
+_CALL_TEMPERATURE = 0.2
+MAX_CALL_TOKENS = 1536
+# Logarithms of the probability that another call follows: with the lower one it is not even looked
+# for, with the higher one it is kept whatever it says. On Berkeley's questions the 0.5B's calls too
+# many all lie below the higher one.
+_HARDLY = -3.0
+_SURELY = -0.13
+
+
+class CallWriter:
+    """Writes calls of some functions. Used by one run's worker."""
+
+    def __init__(
+        self,
+        model: ModelCalls,
+        dialect: ToolDialect,
+        functions: Sequence[Mapping[str, Any]],
+        *,
+        several: bool,
+        temperature: float | None,
+        named: Named | None = None,
+    ) -> None:
+        """Write nothing yet.
+
+        Args:
+            model: writes.
+            dialect: its form of calls.
+            functions: dicts as in the API.
+            several: whether there may be more than one call.
+            temperature: the run's; None is the model's own.
+            named: what is asked for; None if that cannot be told, and the model alone decides.
+        """
+        self._model, self._dialect = model, dialect
+        self._most = MAX_CALLS if several else 1
+        self._named = named
+        defaults = model.engine.sampling_defaults
+        wanted = defaults.temperature if temperature is None else temperature
+        self._sampling = replace(defaults, temperature=min(wanted, _CALL_TEMPERATURE))
+        self._grammar = self._compiled(functions)
+
+    def _compiled(self, functions: Sequence[Mapping[str, Any]]) -> Grammar:
+        """What the calls must be; where it cannot say all of a schema, as much as it can."""
+        grammar = self._dialect.grammar(functions, most=self._most)
+        try:
+            self._model.engine.constrain(grammar)
+        except BadRequestError:
+            return replace(grammar, lenient=True)
+        return grammar
+
+    def write(self, prompt: Sequence[int]) -> list[Call]:
+        """The calls that follow a prompt; none if the first was not completed.
+
+        Raises:
+            Interrupted: the run is to stop.
+        """
+        calls: list[Call] = []
+        is_wanted: _Wanted = self._was_asked_for
+        while True:
+            reader = self._followed(prompt, calls, is_wanted)
+            new, calls = len(reader.calls) > len(calls), reader.calls
+            if not new or reader.refused in calls or not self._may_follow(calls):
+                return calls
+            if reader.refused is not None:
+                if self._odds(prompt, calls) < _SURELY:
+                    return calls
+                is_wanted = self._is_next(calls)
+                continue
+            missing = self._named.missing_in(calls) if self._named is not None else frozenset()
+            if not missing or self._odds(prompt, calls) < _HARDLY:
+                return calls
+            is_wanted = self._is_next(calls, missing)
+
+    def _may_follow(self, calls: Sequence[Call]) -> bool:
+        """Whether another call can be asked for; not where texts in them read as control tokens."""
+        engine = self._model.engine
+        return (
+            self._named is not None
+            and len(calls) < self._most
+            and all(
+                engine.encode_frame(each.text) == engine.encode_text(each.text) for each in calls
+            )
+        )
+
+    def _was_asked_for(self, call: Call, before: Sequence[Call]) -> bool:
+        return self._named is None or not self._named.is_variation(call, before)
+
+    def _is_next(self, calls: Sequence[Call], missing: frozenset[str] | None = None) -> _Wanted:
+        """What is wanted after the calls: first any call, or one about what is missing."""
+        count = len(calls)
+
+        def is_wanted(call: Call, before: Sequence[Call]) -> bool:
+            if len(before) > count:
+                return self._was_asked_for(call, before)
+            return missing is None or covers(call, missing)
+
+        return is_wanted
+
+    def _followed(
+        self, prompt: Sequence[int], before: Sequence[Call], is_wanted: _Wanted
+    ) -> CallReader:
+        """Has read the calls before, and those that the model writes after them."""
+        engine, dialect = self._model.engine, self._dialect
+        begun = dialect.begun(before) + dialect.separator if before else dialect.opener
+        reader = CallReader([*before], is_wanted)
+        events = self._model.generate(
+            GenerationRequest(
+                prompt_tokens=[*prompt, *engine.encode_frame(begun)],
+                sampling=self._sampling,
+                max_tokens=MAX_CALL_TOKENS,
+                constraint=engine.constrain(self._grammar),
+            ),
+            goes_on=bool(before),
+        )
+        for event in events:
+            reader.feed(event.text)
+            if reader.refused is not None or len(reader.calls) == self._most:
+                break
+        events.close()
+        if reader.broken_off and reader.calls:
+            log.warning("a call was cut off after %d tokens; those before it are made",
+                        MAX_CALL_TOKENS)  # fmt: skip
+        return reader
+
+    def _odds(self, prompt: Sequence[int], calls: Sequence[Call]) -> float:
+        """Logarithm of the probability that another call follows."""
+        encode, dialect = self._model.engine.encode_frame, self._dialect
+        begun = dialect.begun(calls)
+        more = encode(f'{begun}{dialect.separator}{{"name": "')
+        end = encode(begun + dialect.closer + dialect.end)
+        pairs = enumerate(zip(more, end, strict=False))
+        common = next((index for index, (one, other) in pairs if one != other), len(end))
+        return self._model.first_logprob([*prompt, *more[:common]], more[common])

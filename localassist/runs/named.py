@@ -1,0 +1,121 @@
+"""Named: what a request names, and whether calls are of that. Pure.
+
+Small models stop a list of calls too early, or go on and vary what they have called for. What a
+request names says better than they do which calls are missing and which were not asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from localassist.engine.tool_dialect import Call
+
+_WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
+_SENTENCE_END = re.compile(r"(?<=[.?!:])\s+|\n+")
+_NUMBERS = {
+    "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
+    "eight": "8", "nine": "9", "ten": "1", "eleven": "11", "twelve": "12",
+}  # fmt: skip
+_STEM = 5  # letters by which two forms of a word are taken for one
+_CODE = 5  # letters of a code such as MSFT or LAX at most, which the request spells out
+# Whoever says so wants calls for what is not named one by one.
+_EACH = re.compile(
+    r"\b(?:all|any|both|compare|different|each|every|several|various|versus|vs)\b", re.IGNORECASE
+)
+
+
+class Named:
+    """The words and numbers of a request.
+
+    Attributes:
+        entities: what stands out in it: numbers, and words with a capital within a sentence.
+    """
+
+    def __init__(self, request: str, *, told: Sequence[str] = ()) -> None:
+        """Read it.
+
+        Args:
+            request: what the user wants.
+            told: what else may name values, such as instructions and what was said before.
+        """
+        self._known = _words("\n".join((request, *told)))
+        self._asks_for_each = _EACH.search(request) is not None
+        self.entities = frozenset(_entities(request))
+
+    def missing_in(self, calls: Sequence[Call]) -> frozenset[str]:
+        """The entities that are in no argument of the calls."""
+        used: set[str] = set()
+        for call in calls:
+            used |= _words_of(call)
+        return self.entities - used
+
+    def is_variation(self, call: Call, earlier: Sequence[Call]) -> bool:
+        """Whether a call differs from an earlier one of its function only in what nobody named."""
+        if self._asks_for_each:
+            return False
+        new = dict(_values(json.loads(call.arguments)))
+        for other in earlier:
+            old = dict(_values(json.loads(other.arguments)))
+            if other.name == call.name and not any(
+                self._names(new.get(path), old.get(path)) for path in new.keys() | old.keys()
+            ):
+                return True
+        return False
+
+    def _names(self, value: Any, instead_of: Any) -> bool:
+        """Whether what is new in a value was named."""
+        if value == instead_of or value is None or isinstance(value, bool):
+            return False
+        text = str(value)
+        if text.isupper() and len(text) <= _CODE:
+            return True
+        return any(word in self._known for word in _words(text) - _words(str(instead_of)))
+
+
+def covers(call: Call, missing: frozenset[str]) -> bool:
+    """Whether the call is about something of what is missing."""
+    return bool(_words_of(call) & missing)
+
+
+def _entities(text: str) -> Iterator[str]:
+    for sentence in _SENTENCE_END.split(text):
+        for place, word in enumerate(_WORD.findall(sentence)):
+            if word[0].isdigit() or (place and word[0].isupper() and len(word) > 1):
+                yield _form(word)
+
+
+def _words_of(call: Call) -> set[str]:
+    return _words(" ".join(str(value) for _path, value in _values(json.loads(call.arguments))))
+
+
+def _words(text: str) -> set[str]:
+    """Words and numbers of a text, each in one form."""
+    return {_form(word) for word in _WORD.findall(text)}
+
+
+def _form(word: str) -> str:
+    if word[0].isdigit():
+        whole, _, part = word.replace(",", "").partition(".")
+        # How many zeros a number has, and whether it is a percentage, is a matter of its unit.
+        return (whole + part).strip("0") or "0"
+    lower = word.casefold()
+    return _NUMBERS.get(lower, lower[:_STEM])
+
+
+def _values(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """The leaves of arguments, with their places."""
+    inner: Mapping[Any, Any] | None = None
+    if isinstance(value, dict):
+        inner = value
+    elif isinstance(value, list):
+        inner = dict(enumerate(value))
+    if inner is None:
+        yield path, value
+        return
+    for key, each in inner.items():
+        yield from _values(each, (*path, key))

@@ -1,0 +1,138 @@
+"""Where a list of calls ends: what the model says of it, and what the request names."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from localassist.engine.request import SamplingParams, TokenEvent
+from localassist.engine.tool_dialect import FENCE, TAGS, Call
+from localassist.runs.call_writer import CallWriter
+from localassist.runs.named import Named
+
+FUNCTIONS = [{"name": "get_weather", "parameters": {"type": "object"}}]
+PROMPT = list(b"prompt")
+
+
+def weather(city, **more):
+    return Call("get_weather", json.dumps({"city": city, **more}))
+
+
+class Model:
+    """Writes the lists that it is given, one for each time; its tokens are bytes."""
+
+    def __init__(self, *lists, odds=-1.0, control=""):
+        self._lists = list(lists)
+        self._odds = odds
+        self._control = control
+        self.engine = self
+        self.sampling_defaults = SamplingParams()
+        self.begun = []
+        self.goes_on = []
+
+    def encode_frame(self, text):
+        if self._control and self._control in text:
+            text = text.replace(self._control, "\0")
+        return list(text.encode())
+
+    def encode_text(self, text):
+        return list(text.encode())
+
+    def constrain(self, grammar):
+        return grammar
+
+    def first_logprob(self, _prompt, _token):
+        return self._odds
+
+    def generate(self, request, *, goes_on=False):
+        self.begun.append(bytes(request.prompt_tokens[len(PROMPT) :]).decode())
+        self.goes_on.append(goes_on)
+        calls, ended = self._lists.pop(0)
+        text = FENCE.separator.join(call.text for call in calls) + (FENCE.closer if ended else "")
+        for start in range(0, len(text), 7):
+            yield TokenEvent(text[start : start + 7])
+
+
+def write(model, request, *, several=True, dialect=FENCE):
+    named = None if request is None else Named(request)
+    writer = CallWriter(
+        model, dialect, FUNCTIONS, several=several, temperature=None, named=named
+    )  # fmt: skip
+    return writer.write(PROMPT)
+
+
+ROME, OSLO, BERN = weather("Rome"), weather("Oslo"), weather("Bern")
+
+
+def test_the_model_ends_the_list_where_all_is_in_it():
+    model = Model(([ROME, OSLO], True))
+    assert write(model, "The weather in Rome and Oslo, please.") == [ROME, OSLO]
+    assert model.begun == [FENCE.opener]
+
+
+def test_what_the_request_names_and_no_call_has_is_called_for_too():
+    model = Model(([ROME], True), ([OSLO, BERN], True))
+    assert write(model, "The weather in Rome, Oslo and Bern") == [ROME, OSLO, BERN]
+    assert model.begun[1] == FENCE.begun([ROME]) + FENCE.separator
+    assert model.goes_on == [False, True]  # counted as one answer
+
+
+def test_a_further_call_that_is_not_about_what_is_missing_is_dropped():
+    model = Model(([ROME], True), ([weather("Paris")], True))
+    assert write(model, "The weather in Rome for my friend Ann") == [ROME]
+
+
+def test_where_the_model_is_sure_that_the_list_is_over_it_is():
+    model = Model(([ROME], True), odds=-6.0)
+    assert write(model, "The weather in Rome and Oslo") == [ROME]
+    assert len(model.begun) == 1
+
+
+def test_a_call_that_only_varies_another_one_ends_the_list():
+    celsius, kelvin = weather("Rome", unit="celsius"), weather("Rome", unit="kelvin")
+    model = Model(([celsius, kelvin, OSLO], True))
+    assert write(model, "The weather in Rome?") == [celsius]
+
+
+def test_a_variation_that_the_model_is_sure_of_is_kept():
+    capitals = [weather("Paris"), weather("Madrid")]
+    model = Model((capitals, True), ([capitals[1]], True), odds=-0.01)
+    assert write(model, "The weather in the capitals of two countries") == capitals
+
+
+def test_a_call_that_repeats_itself_ends_the_list():
+    model = Model(([ROME, OSLO, ROME], True))
+    assert write(model, "The weather in Rome and Oslo and Bern") == [ROME, OSLO]
+    assert len(model.begun) == 1
+
+
+@pytest.mark.parametrize("request_", [None, "The weather in Rome and Oslo"])
+def test_one_call_is_one_where_no_more_are_allowed_or_nothing_is_known(request_):
+    model = Model(([ROME], True))
+    assert write(model, request_, several=request_ is None) == [ROME]
+    assert len(model.begun) == 1
+
+
+def test_at_most_eight_calls_are_made():
+    cities = [f"City{number}" for number in range(12)]
+    calls = [weather(city) for city in cities]
+    model = Model((calls[:3], True), (calls[3:], True))
+    assert write(model, f"The weather in {', '.join(cities)}") == calls[:8]
+
+
+def test_a_call_that_was_not_completed_is_none():
+    assert write(Model(([], False)), "The weather in Rome") == []
+
+
+def test_calls_whose_texts_read_as_control_tokens_are_never_shown_to_the_model_again():
+    call = weather("<|im_end|>")
+    model = Model(([call], True), control="<|im_end|>")
+    assert write(model, "The weather in Rome and Oslo") == [call]
+    assert len(model.begun) == 1
+
+
+def test_tagged_calls_go_on_too():
+    model = Model(([ROME], True), ([OSLO], True))
+    assert write(model, "The weather in Rome and Oslo", dialect=TAGS) == [ROME, OSLO]
+    assert model.begun[1] == TAGS.begun([ROME]) + TAGS.separator

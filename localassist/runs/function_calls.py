@@ -24,9 +24,9 @@ from localassist.engine.tool_dialect import (
     arguments_schema,
 )
 from localassist.errors import ModelError
-from localassist.retrieval.nearness import is_english
+from localassist.retrieval.nearness import is_english, may_be_english
 from localassist.runs.call_writer import MAX_CALL_TOKENS, CallWriter
-from localassist.runs.named import Named
+from localassist.runs.named import Named, choices_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -202,9 +202,15 @@ class FunctionCaller:
 
     def _asked_for(self, asked: Sequence[str]) -> Named | None:
         """What is asked for, if its words can be told; what tools have given may ask for more."""
-        if self.answered or not asked or not is_english(asked[-1]):
+        if self.answered or not asked:
             return None
-        return Named(asked[-1], told=[*asked[:-1], self._instructions or ""])
+        if not is_english(asked[-1]) and not may_be_english(asked[-1]):
+            return None
+        return Named(
+            asked[-1],
+            told=[*asked[:-1], self._instructions or ""],
+            choices=choices_of(self.functions),
+        )
 
     # --- one try ---
 

@@ -23,6 +23,8 @@ _NUMBERS = {
 }  # fmt: skip
 _STEM = 5  # letters by which two forms of a word are taken for one
 _CODE = 5  # letters of a code such as MSFT or LAX at most, which the request spells out
+# Without any of these, a request is for one thing.
+_SEVERAL = re.compile(r"[,;]|\b(?:also|and|as well|both|each|plus|then)\b", re.IGNORECASE)
 # Whoever says so wants calls for what is not named one by one.
 _EACH = re.compile(
     r"\b(?:all|any|both|compare|different|each|every|several|various|versus|vs)\b", re.IGNORECASE
@@ -36,36 +38,53 @@ class Named:
         entities: what stands out in it: numbers, and words with a capital within a sentence.
     """
 
-    def __init__(self, request: str, *, told: Sequence[str] = ()) -> None:
+    def __init__(
+        self, request: str, *, told: Sequence[str] = (), choices: frozenset[str] = frozenset()
+    ) -> None:
         """Read it.
 
         Args:
             request: what the user wants.
             told: what else may name values, such as instructions and what was said before.
+            choices: values that a schema lists.
         """
         self._known = _words("\n".join((request, *told)))
+        self._choices = choices
+        self._is_for_one = _SEVERAL.search(request) is None
         self._asks_for_each = _EACH.search(request) is not None
         self.entities = frozenset(_entities(request))
 
     def missing_in(self, calls: Sequence[Call]) -> frozenset[str]:
-        """The entities that are in no argument of the calls."""
+        """The entities that are in no argument of the calls; none if one thing is wanted."""
+        if self._is_for_one:
+            return frozenset()
         used: set[str] = set()
         for call in calls:
             used |= _words_of(call)
         return self.entities - used
 
     def is_variation(self, call: Call, earlier: Sequence[Call]) -> bool:
-        """Whether a call differs from an earlier one of its function only in what nobody named."""
+        """Whether a call differs from an earlier one of its function only in what nobody named.
+
+        As long as there are fewer calls than entities missing in them, another text may well stand
+        for one: who asks for the capitals of France and Italy does not name them.
+        """
         if self._asks_for_each:
             return False
+        may_mean = len(earlier) < len(self.missing_in(earlier))
         new = dict(_values(json.loads(call.arguments)))
         for other in earlier:
             old = dict(_values(json.loads(other.arguments)))
             if other.name == call.name and not any(
-                self._names(new.get(path), old.get(path)) for path in new.keys() | old.keys()
+                self._names(new.get(path), old.get(path))
+                or (may_mean and self._is_free(new.get(path), old.get(path)))
+                for path in new.keys() | old.keys()
             ):
                 return True
         return False
+
+    def _is_free(self, value: Any, instead_of: Any) -> bool:
+        return isinstance(value, str) and value != instead_of and value not in self._choices
 
     def _names(self, value: Any, instead_of: Any) -> bool:
         """Whether what is new in a value was named."""
@@ -75,6 +94,18 @@ class Named:
         if text.isupper() and len(text) <= _CODE:
             return True
         return any(word in self._known for word in _words(text) - _words(str(instead_of)))
+
+
+def choices_of(schema: Any) -> frozenset[str]:
+    """The texts that a JSON schema, or a list of functions, lists as values."""
+    found: set[str] = set()
+    if isinstance(schema, dict):
+        listed = schema.get("enum")
+        found.update(each for each in listed or () if isinstance(each, str))
+    for inner in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(inner, dict | list):
+            found |= choices_of(inner)
+    return frozenset(found)
 
 
 def covers(call: Call, missing: frozenset[str]) -> bool:

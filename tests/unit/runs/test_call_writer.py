@@ -80,7 +80,8 @@ def test_what_the_request_names_and_no_call_has_is_called_for_too():
 
 def test_a_further_call_that_is_not_about_what_is_missing_is_dropped():
     model = Model(([ROME], True), ([weather("Paris")], True))
-    assert write(model, "The weather in Rome for my friend Ann") == [ROME]
+    assert write(model, "The weather in Rome, for my friend Ann") == [ROME]
+    assert len(model.begun) == 2
 
 
 def test_where_the_model_is_sure_that_the_list_is_over_it_is():

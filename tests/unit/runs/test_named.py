@@ -7,13 +7,16 @@ import json
 import pytest
 
 from localassist.engine.tool_dialect import Call
-from localassist.runs.named import Named, covers
+from localassist.runs.named import Named, choices_of, covers
 
 
 def call(name="f", /, **arguments):
     return Call(name, json.dumps(arguments))
 
 
+SCHEMAS = [
+    {"parameters": {"properties": {"city": {}, "unit": {"anyOf": [{"enum": ["kelvin", 7]}]}}}}
+]
 ROUTE = "Get directions from Sydney to Melbourne using the fastest route."
 FASTEST = call(start="Sydney", end="Melbourne", kind="fastest")
 
@@ -52,11 +55,24 @@ def test_what_was_named_or_belongs_to_another_function_is_no_variation(request_,
     assert not Named(request_).is_variation(second, [first])
 
 
+def test_a_text_may_stand_for_what_is_named_and_missing_but_a_choice_does_not():
+    named = Named("Weather in the capitals of France and Italy", choices=choices_of(SCHEMAS))
+    paris, rome, bern = (call(city=city, unit="celsius") for city in ("Paris", "Rome", "Bern"))
+
+    assert not named.is_variation(rome, [paris])
+    assert named.is_variation(bern, [paris, rome])
+    assert named.is_variation(call(city="Paris", unit="kelvin"), [paris])
+
+
 def test_instructions_name_values_too():
     celsius, fahrenheit = call(unit="celsius"), call(unit="fahrenheit")
     assert Named("How warm is it?").is_variation(fahrenheit, [celsius])
     told = ["Give temperatures in Celsius and Fahrenheit."]
     assert not Named("How warm is it?", told=told).is_variation(fahrenheit, [celsius])
+
+
+def test_where_one_thing_is_wanted_nothing_is_missing():
+    assert not Named("Tell Tom that the meeting with Lisa is at 3.").missing_in([call(to="Tom")])
 
 
 def test_what_is_named_and_in_no_call_is_missing():

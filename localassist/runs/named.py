@@ -21,6 +21,15 @@ _NUMBERS = {
     "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
     "eight": "8", "nine": "9", "ten": "1", "eleven": "11", "twelve": "12",
 }  # fmt: skip
+# They name nothing.
+_SMALL_WORDS = frozenset(
+    (
+        "a", "an", "and", "are", "as", "at", "be", "by", "can", "could", "do", "does", "for",
+        "from", "how", "i", "if", "in", "is", "it", "its", "me", "my", "not", "of", "on", "or",
+        "so", "that", "the", "then", "there", "these", "this", "to", "was", "we", "were", "what",
+        "when", "where", "which", "who", "why", "will", "with", "would", "you", "your",
+    )
+)  # fmt: skip
 _STEM = 5  # letters by which two forms of a word are taken for one
 _CODE = 5  # letters of a code such as MSFT or LAX at most, which the request spells out
 # Without any of these, a request is for one thing.
@@ -116,8 +125,9 @@ def covers(call: Call, missing: frozenset[str]) -> bool:
 def _entities(text: str) -> Iterator[str]:
     for sentence in _SENTENCE_END.split(text):
         for place, word in enumerate(_WORD.findall(sentence)):
-            if word[0].isdigit() or (place and word[0].isupper() and len(word) > 1):
-                yield _form(word)
+            stands_out = word[0].isdigit() or (place and word[0].isupper() and len(word) > 1)
+            if stands_out and (form := _form(word)) not in _SMALL_WORDS:
+                yield form
 
 
 def _words_of(call: Call) -> set[str]:
@@ -125,8 +135,8 @@ def _words_of(call: Call) -> set[str]:
 
 
 def _words(text: str) -> set[str]:
-    """Words and numbers of a text, each in one form."""
-    return {_form(word) for word in _WORD.findall(text)}
+    """Words and numbers of a text, each in one form, without those that name nothing."""
+    return {_form(word) for word in _WORD.findall(text)} - _SMALL_WORDS
 
 
 def _form(word: str) -> str:

@@ -30,6 +30,7 @@ FASTEST = call(start="Sydney", end="Melbourne", kind="fastest")
         ("Prices of the last 2 weeks", call(span="2 weeks"), call(span="1 month")),
         ("Is it open on Friday?", call(day="Friday", late=False), call(day="Friday", late=True)),
         ("The weather in Rome", call(city="Rome"), call(city="Rome", days=3)),
+        ("What is the price of it?", call(q="The price"), call(q="What is the colour of it?")),
     ],
 )
 def test_what_differs_in_nothing_that_was_named_is_a_variation(request_, first, second):

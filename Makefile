@@ -18,7 +18,7 @@ BUNDLE ?= dist/localassist-bundle
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
 
-$(INSTALLED): pyproject.toml .ci/constraints.txt
+$(INSTALLED): pyproject.toml .ci/constraints.txt .build/even_split.py localassist/engine/even_split.c
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; say make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -c .ci/constraints.txt -e '.[dev]'
@@ -57,12 +57,12 @@ unit: $(INSTALLED) $(DEFAULT) $(SMALL) $(EMBEDDING) $(SDKS) ## The tests alone
 	$(BIN)/python -m pytest
 
 fmt: $(INSTALLED) ## Format the code
-	$(BIN)/ruff check --fix localassist tests benchmarks
-	$(BIN)/ruff format localassist tests benchmarks
+	$(BIN)/ruff check --fix localassist tests benchmarks .build
+	$(BIN)/ruff format localassist tests benchmarks .build
 
 lint: $(INSTALLED) ## Style
-	$(BIN)/ruff check localassist tests benchmarks
-	$(BIN)/ruff format --check localassist tests benchmarks
+	$(BIN)/ruff check localassist tests benchmarks .build
+	$(BIN)/ruff format --check localassist tests benchmarks .build
 
 types: $(INSTALLED) ## Types, strictly
 	$(BIN)/mypy

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,41 @@ _LIBRARY = "localassist/engine/_even_split.so"
 class EvenSplitHook(BuildHookInterface):
     """Adds the library to a wheel, which then is one of this platform."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
-        """Compile it, in place."""
+    _folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile it: for an editable installation in place, else into a folder of our own."""
         if self.target_name != "wheel" or not sys.platform.startswith("linux"):
             return
         root = Path(self.root)
-        compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")[:1]
-        for command in (compiler, ["cc"], ["clang"]):
-            arguments = [*command, "-O2", "-shared", "-fPIC", "-o", root / _LIBRARY, root / _SOURCE]
-            try:
-                subprocess.run(arguments, check=True, capture_output=True)
-            except (OSError, subprocess.CalledProcessError):
-                continue
-            platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-            build_data["tag"] = f"py3-none-{platform}"
-            build_data["pure_python"] = False
-            build_data["artifacts"].append(_LIBRARY)
+        if version == "editable":
+            library = root / _LIBRARY
+        else:
+            self._folder = tempfile.TemporaryDirectory()
+            library = Path(self._folder.name, "_even_split.so")
+        if not self._compile(root / _SOURCE, library):
             return
-        self.app.display_warning("no C compiler: one answer at a time will be slower")
+        if version != "editable":
+            build_data["force_include"][str(library)] = _LIBRARY
+        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data["tag"] = f"py3-none-{platform}"
+        build_data["pure_python"] = False
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
+        """Remove that folder."""
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _compile(self, source: Path, library: Path) -> bool:
+        said = ""
+        configured = shlex.split(sysconfig.get_config_var("CC") or "cc")[:1]
+        for compiler in (*configured, "cc", "clang"):
+            arguments = [compiler, "-O2", "-shared", "-fPIC", "-o", str(library), str(source)]
+            try:
+                subprocess.run(arguments, check=True, capture_output=True, text=True)  # noqa: S603
+            except (OSError, subprocess.CalledProcessError) as error:
+                said = getattr(error, "stderr", None) or str(error)
+            else:
+                return True
+        self.app.display_warning(f"one answer at a time will be slower: {said}")
+        return False

@@ -37,7 +37,7 @@ class Calibration:
             folder: where the curves of all models are kept; None keeps them to this process.
         """
         self._backend = backend
-        self._of = f"{backend.fingerprint}|{'even' if backend.splits_evenly else 'by turns'}"
+        self._of = backend.fingerprint + ("|even" if backend.splits_evenly else "")
         digest = hashlib.sha256(f"{self._of}|{backend.max_threads}".encode()).hexdigest()
         self._path = None if folder is None else folder / f"{digest[:32]}.json"
         self._todo = self._all_steps()

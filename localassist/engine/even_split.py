@@ -8,8 +8,9 @@ same to the last bit, and beside a busy program it slows down less.
 
 llama.cpp does so by itself on machines whose memory is in several nodes, and decides it by a
 function that its libraries export, `ggml_is_numa`. Ours of that name (even_split.c) is put before
-it, as the dynamic linker allows: whatever is loaded with RTLD_GLOBAL is looked at first. It is
-installed where a compiler was there to build it, and asked only where that does no harm.
+it, as the dynamic linker allows: whatever is loaded with RTLD_GLOBAL is looked at first. It says
+yes to the code that computes matrices and no to everybody else: whoever reads a file would read it
+page by page. Where a compiler other than GCC has built llama.cpp, some calls may not come to us.
 """
 
 from __future__ import annotations
@@ -17,20 +18,16 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import threading
-from contextlib import contextmanager
-from itertools import count
+import platform
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Any
 
 log = logging.getLogger("localassist.engine")
 
 _LIBRARY = Path(__file__).with_name("_even_split.so")
 _CPUS = Path("/sys/devices/system/cpu")
-_NODE_OF_NONE = 4  # the strategy of llama_numa_init that moves no thread to a node
+_MEASURED_ON = ("x86_64", "AMD64")  # other kernels may compute several rows of a part at once
 _ALIKE = 0.85  # what the slowest core may be of the fastest: some are allowed to boost higher
 
 
@@ -39,6 +36,9 @@ class EvenSplit:
 
     It is switched on once, before anything is computed: threads that disagree in the midst of a
     matrix would leave a part of it out.
+
+    Attributes:
+        is_on: whether llama.cpp splits evenly.
     """
 
     def __init__(self, cpus: Path = _CPUS) -> None:
@@ -47,90 +47,64 @@ class EvenSplit:
         Args:
             cpus: the folder in which Linux describes them.
         """
+        self.is_on = False
         self._cpus = cpus
         self._library: ctypes.CDLL | None = None
-        if not _LIBRARY.exists():
+        if not sys.platform.startswith("linux") or platform.machine() not in _MEASURED_ON:
             return
         try:
             self._library = ctypes.CDLL(str(_LIBRARY), mode=ctypes.RTLD_GLOBAL)
         except OSError as error:
-            log.info("llama.cpp's threads take matrices by turns: %s", error)
+            log.info("matrices are taken by turns: %s", error)
 
-    def switch_on(self, llama: Any) -> bool:
-        """Have llama.cpp split evenly, if it listens to us and it does no harm; True if it does.
+    def switch_on(self, llama: Any) -> None:
+        """Have llama.cpp split evenly, if it listens to us and gains by it; sets `is_on`.
+
+        After every step llama.cpp then lets the OS thread that asked for it go on all CPUs.
 
         Args:
-            llama: the llama_cpp module.
+            llama: the llama_cpp module, with its backend initialised.
         """
         library = self._library
-        if library is None or not self._heard_by(llama):
-            return False
-        if not (self._cores_alike() and self._unpinned()):
-            return False
-        # After every step llama.cpp lets its thread go on all CPUs that it has counted here.
-        llama.llama_numa_init(_NODE_OF_NONE)
-        ctypes.c_int.in_dll(library, "localassist_even_split").value = 1
-        return True
-
-    @contextmanager
-    def loading(self) -> Iterator[None]:
-        """On this OS thread a file is loaded, which llama.cpp would read otherwise page by page."""
-        if self._library is None:
-            yield
+        if library is None:
             return
-        self._library.localassist_loads(1)
-        try:
-            yield
-        finally:
-            self._library.localassist_loads(0)
+        computes = _computing(llama, ctypes.cast(library.ggml_is_numa, ctypes.c_void_p).value)
+        if computes is None:
+            log.info("matrices are taken by turns: llama.cpp was there before, or asks nobody")
+        elif not cores_alike(self._cpus):
+            log.info("matrices are taken by turns: not all cores are known to be alike")
+        else:
+            # It counts the CPUs, which it needs to know, and moves no thread to a node.
+            llama.llama_numa_init(llama.GGML_NUMA_STRATEGY_MIRROR)
+            self.is_on = bool(library.localassist_answer(ctypes.c_void_p(computes)))
 
-    def _heard_by(self, llama: Any) -> bool:
-        """Whether llama.cpp itself takes our function for its own."""
-        assert self._library is not None, "there is a function"
+
+def cores_alike(cpus: Path = _CPUS) -> bool:
+    """Whether the cores that this process may use are about equally fast, as far as is known."""
+    if not os.path.exists(cpus / "cpu0"):  # noqa: PTH110  # Path's raises where /sys is shut
+        return False
+    for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
         try:
-            libraries = llama.llama_cpp._lib  # looks into those that it was linked with, too
-            registry = libraries.ggml_backend_cpu_reg
-            find = libraries.ggml_backend_reg_get_proc_address
-        except AttributeError:  # built with backends that are loaded later
+            speeds = [
+                int((cpus / f"cpu{cpu}" / name).read_text("ascii"))
+                for cpu in os.sched_getaffinity(0)
+            ]
+        except (OSError, ValueError):
+            continue
+        if min(speeds) < _ALIKE * max(speeds):
             return False
-        registry.restype = find.restype = ctypes.c_void_p
-        find.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
-        ours = ctypes.cast(self._library.ggml_is_numa, ctypes.c_void_p).value
-        return bool(find(registry(), b"ggml_backend_cpu_is_numa") == ours)
+    return True
 
-    def _cores_alike(self) -> bool:
-        """Whether the cores of this process are about equally fast; True if nobody says."""
-        for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
-            try:
-                speeds = [
-                    int((self._cpus / f"cpu{cpu}" / name).read_text("ascii"))
-                    for cpu in os.sched_getaffinity(0)
-                ]
-            except (OSError, ValueError):
-                continue
-            if min(speeds) < _ALIKE * max(speeds):
-                return False
-        return True
 
-    def _unpinned(self) -> bool:
-        """Whether a thread that is let go on all CPUs may use none that it could not use before."""
-        cpus = self._counted_cpus()
-        wider: list[bool] = []
-
-        def try_it() -> None:
-            before = os.sched_getaffinity(0)  # of this OS thread alone
-            try:
-                os.sched_setaffinity(0, range(cpus))
-            except (OSError, ValueError):  # none of those is there
-                wider.append(True)
-                return
-            wider.append(os.sched_getaffinity(0) != before)
-
-        thread = threading.Thread(target=try_it, name="engine-affinity")
-        thread.start()
-        thread.join()
-        return wider == [False]
-
-    def _counted_cpus(self) -> int:
-        """CPUs, counted as llama.cpp counts them."""
-        return next(number for number in count() if not (self._cpus / f"cpu{number}").exists())
+def _computing(llama: Any, ours: int | None) -> int | None:
+    """A function of the code that computes, if that takes our function for its own."""
+    libraries = llama.llama_cpp._lib  # looks into those that it was linked with, too
+    try:
+        registry = libraries["ggml_backend_cpu_reg"]
+        find = libraries["ggml_backend_reg_get_proc_address"]
+    except AttributeError:  # built with backends that are loaded later
+        return None
+    registry.restype = find.restype = ctypes.c_void_p
+    find.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    asked = find(registry(), b"ggml_backend_cpu_is_numa")
+    return ctypes.cast(registry, ctypes.c_void_p).value if asked == ours else None

@@ -45,8 +45,7 @@ _OF_ABORTS = (
     "failed to decode, ret = 2",
 )
 _log_callback: Any = None  # llama.cpp keeps the pointer: it must outlive every model
-_even_split: EvenSplit | None = None
-_splits_evenly = False
+_even_split: EvenSplit | None = None  # None: nobody wanted it
 
 
 def _bound_spinning() -> None:
@@ -68,10 +67,10 @@ def _library(*, even_split: bool) -> Any:
 
     Whoever loads the first model of the process decides on `even_split`.
     """
-    global _log_callback, _even_split, _splits_evenly
+    global _log_callback, _even_split
     with _set_up:
         _bound_spinning()
-        if _even_split is None:
+        if even_split and _log_callback is None:
             _even_split = EvenSplit()
         llama = require("llama_cpp", package="llama-cpp-python")
         if _log_callback is None:
@@ -84,9 +83,10 @@ def _library(*, even_split: bool) -> Any:
                 log.log(known, "%s", said)
 
             llama.llama_log_set(forward, ctypes.c_void_p(0))
-            llama.llama_backend_init()
-            _splits_evenly = even_split and _even_split.switch_on(llama)
             _log_callback = forward
+            llama.llama_backend_init()
+            if _even_split is not None:
+                _even_split.switch_on(llama)
     return llama
 
 
@@ -130,14 +130,12 @@ class LlamaBackend:
         """
         self._np: Any = require("numpy", package="numpy")
         self._llama = llama = _library(even_split=even_split)
-        assert _even_split is not None, "the library is set up"
-        self.splits_evenly = _splits_evenly
+        self.splits_evenly = _even_split is not None and _even_split.is_on
         params = llama.llama_model_default_params()
         if n_gpu_layers is None:
             n_gpu_layers = -1 if llama.llama_supports_gpu_offload() else 0
         params.n_gpu_layers = n_gpu_layers
-        with _even_split.loading():
-            self._model = llama.llama_model_load_from_file(str(path).encode(), params)
+        self._model = llama.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise ModelFileError(
                 f"llama.cpp cannot load '{path.name}'.",
@@ -203,6 +201,7 @@ class LlamaBackend:
         return LlamaContext(
             self._llama, self._model, n_ctx=n_ctx, n_batch=n_batch, num_sequences=self.n_seq_max,
             n_threads=self.max_threads, n_vocab=self.n_vocab, stop=self._stop,
+            keeps_cpus=self.splits_evenly,
             filler=max(0, self._llama.llama_vocab_eos(self._vocab)),
         )  # fmt: skip
 

@@ -7,7 +7,9 @@ what goes into a batch is what the scheduler has counted.
 from __future__ import annotations
 
 import ctypes
+import os
 import time
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from localassist._lazy import require
@@ -20,7 +22,7 @@ from localassist.engine.backend import (
 from localassist.errors import ModelTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from localassist.engine.backend import Data, Row
     from localassist.engine.scheduler import Chunk
@@ -40,6 +42,7 @@ class LlamaContext:
     def __init__(
         self, llama: Any, model: Any, *, n_ctx: int, n_batch: int, num_sequences: int,
         n_threads: int, n_vocab: int, filler: int, stop: ctypes.Array[ctypes.c_char],
+        keeps_cpus: bool = False,
     ) -> None:  # fmt: skip
         """Make an empty one.
 
@@ -53,6 +56,7 @@ class LlamaContext:
             n_vocab: length of a row of logits.
             filler: a token for rows that nobody reads.
             stop: computing gives up while it holds a text that is not empty.
+            keeps_cpus: the OS thread is put back on the CPUs that it was on before a step.
 
         Raises:
             ModelTooLargeError: no memory for it.
@@ -77,6 +81,7 @@ class LlamaContext:
         self.n_ctx = int(llama.llama_n_ctx(self._context))
         self._memory = llama.llama_get_memory(self._context)
         self._make_batch()
+        self._keeps_cpus = keeps_cpus
         self._stop = stop
         self._set_abort_callback()
 
@@ -145,7 +150,8 @@ class LlamaContext:
 
     def _decode(self, num_tokens: int) -> None:
         self._batch.n_tokens = num_tokens
-        result = self._llama.llama_decode(self._context, self._batch)
+        with _kept_cpus() if self._keeps_cpus else nullcontext():
+            result = self._llama.llama_decode(self._context, self._batch)
         if result == 0:
             return
         if result == _NO_ROOM:
@@ -222,6 +228,18 @@ class LlamaContext:
         if self._context:
             self._llama.llama_free(self._context)
             self._context = None
+
+
+@contextmanager
+def _kept_cpus() -> Iterator[None]:
+    """Put this OS thread back on the CPUs that it is on; see EvenSplit.switch_on."""
+    before = os.sched_getaffinity(0)
+    try:
+        yield
+    finally:
+        if os.sched_getaffinity(0) != before:
+            with suppress(OSError):  # none of them is left to this process
+                os.sched_setaffinity(0, before)
 
 
 def _bytes_of(data: Data) -> Any:

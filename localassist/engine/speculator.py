@@ -39,9 +39,11 @@ class Speculator:
         """
         self._balance += _LOSS
         at = self._find(tokens)
-        draft = [] if at is None else list(tokens[at : at + self._size])
-        price = self._price(len(draft))
-        return draft if price <= min(self._balance, _PAYS * len(draft)) else []
+        for size in (self._size, _SIZES[0]):
+            draft = [] if at is None else list(tokens[at : at + size])
+            if self._price(len(draft)) <= min(self._balance, _PAYS * len(draft)):
+                return draft
+        return []
 
     def checked(self, *, drafted: int, accepted: int) -> None:
         """Of a draft, the first `accepted` tokens were right."""

@@ -76,6 +76,17 @@ def test_one_wrong_draft_is_risked_where_a_right_one_would_gain_much():
     assert speculator.draft(repeating(10)) == []
 
 
+def test_where_a_longer_draft_is_too_dear_the_short_one_goes_on():
+    speculator = Speculator(CostCurve({1: 1.0, 16: 8.9, 32: 17.9}))
+    for _ in range(20):
+        draft = speculator.draft(repeating(10))
+        assert len(draft) == 15
+        speculator.checked(drafted=15, accepted=15)
+        if speculator.draft(repeating(10)) == SEEN[18:49]:
+            return  # enough was gained for the longer one
+    pytest.fail("the longer one never came")
+
+
 def test_wrong_drafts_end_soon_and_are_tried_again_later():
     speculator = Speculator(CHEAP)
     tried = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from localassist._lazy import require
@@ -22,7 +22,7 @@ from localassist.engine.backend import (
 from localassist.errors import ModelTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from localassist.engine.backend import Data, Row
     from localassist.engine.scheduler import Chunk
@@ -150,8 +150,11 @@ class LlamaContext:
 
     def _decode(self, num_tokens: int) -> None:
         self._batch.n_tokens = num_tokens
-        with _kept_cpus() if self._keeps_cpus else nullcontext():
-            result = self._llama.llama_decode(self._context, self._batch)
+        cpus = os.sched_getaffinity(0) if self._keeps_cpus else None
+        result = self._llama.llama_decode(self._context, self._batch)
+        if cpus is not None and os.sched_getaffinity(0) != cpus:
+            with suppress(OSError):  # none of them is left to this process
+                os.sched_setaffinity(0, cpus)
         if result == 0:
             return
         if result == _NO_ROOM:
@@ -228,18 +231,6 @@ class LlamaContext:
         if self._context:
             self._llama.llama_free(self._context)
             self._context = None
-
-
-@contextmanager
-def _kept_cpus() -> Iterator[None]:
-    """Put this OS thread back on the CPUs that it is on; see EvenSplit.switch_on."""
-    before = os.sched_getaffinity(0)
-    try:
-        yield
-    finally:
-        if os.sched_getaffinity(0) != before:
-            with suppress(OSError):  # none of them is left to this process
-                os.sched_setaffinity(0, before)
 
 
 def _bytes_of(data: Data) -> Any:

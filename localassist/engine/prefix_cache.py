@@ -259,7 +259,11 @@ class PrefixCache:
     @property
     def has_unsaved(self) -> bool:
         """Whether `unsaved` has something."""
-        return any(slot.owner is None and self._num_unsaved(slot) > 0 for slot in self.slots)
+        # Asked at every step, while most slots are empty or saved.
+        return any(
+            len(slot.tokens) > slot.num_saved and slot.owner is None and self._num_unsaved(slot) > 0
+            for slot in self.slots
+        )
 
     def unsaved(self) -> Save | None:
         """The next piece of an idle conversation that is worth hibernating, newest first."""

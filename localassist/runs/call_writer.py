@@ -35,7 +35,7 @@ MAX_CALL_TOKENS = 1536
 # Logarithms of the probability that another call follows: with the lower one it is not even looked
 # for, with the higher one it is kept whatever it says. On Berkeley's questions the 0.5B's calls too
 # many all lie below the higher one.
-_HARDLY = -2.1
+_HARDLY = -3.0
 _SURELY = -0.13
 
 

@@ -65,7 +65,7 @@ class Nearness:
         """
         if self._broken or not offers or not is_english(request):
             return None
-        if not all(map(may_be_english, offers)):
+        if not all(map(_may_be_english, offers)):
             return None
         texts = [request, *(f"{before[-_BEFORE_CHARS:]}\n{request}" for before in within if before)]
         try:
@@ -100,8 +100,7 @@ def is_english(text: str) -> bool:
     return len(_ENGLISH.findall(text)) > _LEAST_ENGLISH * len(_WORD.findall(text))
 
 
-def may_be_english(text: str) -> bool:
-    """Whether nothing in a text tells that it is not in English."""
+def _may_be_english(text: str) -> bool:
     letters = "".join(_WORD.findall(text))
     return bool(letters) and letters.isascii() and not _FOREIGN.search(text)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from localassist.engine.request import GenerationRequest
 from localassist.engine.tool_dialect import MAX_CALLS, Call, CallReader
 from localassist.errors import BadRequestError
-from localassist.runs.named import Named, covers
+from localassist.runs.named import Named, covers, says_all_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -90,14 +90,16 @@ class CallWriter:
         while True:
             reader = self._followed(prompt, calls, is_wanted)
             new, calls = len(reader.calls) > len(calls), reader.calls
-            if not new or reader.refused in calls or not self._may_follow(calls):
+            is_over = not new or reader.refused in calls or reader.broken_off
+            if is_over or self._named is None or not self._may_follow(calls):
                 return calls
             if reader.refused is not None:
                 if self._odds(prompt, calls) < _SURELY:
                     return calls
-                is_wanted = self._is_next(calls)
+                calls.append(reader.refused)
+                is_wanted = self._was_asked_for
                 continue
-            missing = self._named.missing_in(calls) if self._named is not None else frozenset()
+            missing = self._named.missing_in(calls)
             if not missing or self._odds(prompt, calls) < _HARDLY:
                 return calls
             is_wanted = self._is_next(calls, missing)
@@ -105,25 +107,21 @@ class CallWriter:
     def _may_follow(self, calls: Sequence[Call]) -> bool:
         """Whether another call can be asked for; not where texts in them read as control tokens."""
         engine = self._model.engine
-        return (
-            self._named is not None
-            and len(calls) < self._most
-            and all(
-                engine.encode_frame(each.text) == engine.encode_text(each.text) for each in calls
-            )
+        return len(calls) < self._most and all(
+            engine.encode_frame(each.text) == engine.encode_text(each.text) for each in calls
         )
 
     def _was_asked_for(self, call: Call, before: Sequence[Call]) -> bool:
         return self._named is None or not self._named.is_variation(call, before)
 
-    def _is_next(self, calls: Sequence[Call], missing: frozenset[str] | None = None) -> _Wanted:
-        """What is wanted after the calls: first any call, or one about what is missing."""
+    def _is_next(self, calls: Sequence[Call], missing: frozenset[str]) -> _Wanted:
+        """What is wanted after the calls: first one about what is missing, and a new one."""
         count = len(calls)
 
         def is_wanted(call: Call, before: Sequence[Call]) -> bool:
             if len(before) > count:
                 return self._was_asked_for(call, before)
-            return missing is None or covers(call, missing)
+            return covers(call, missing) and not says_all_of(call, before)
 
         return is_wanted
 
@@ -145,7 +143,7 @@ class CallWriter:
         )
         for event in events:
             reader.feed(event.text)
-            if reader.refused is not None or len(reader.calls) == self._most:
+            if reader.refused is not None or len(reader.calls) >= self._most:
                 break
         events.close()
         if reader.broken_off and reader.calls:

@@ -24,9 +24,9 @@ from localassist.engine.tool_dialect import (
     arguments_schema,
 )
 from localassist.errors import ModelError
-from localassist.retrieval.nearness import is_english, may_be_english
+from localassist.retrieval.nearness import is_english
 from localassist.runs.call_writer import MAX_CALL_TOKENS, CallWriter
-from localassist.runs.named import Named, choices_of
+from localassist.runs.named import Named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,6 +62,7 @@ class FunctionCaller:
         self._nearness = nearness
         self._dialect = habits.dialect
         self.answered = rounds.answered
+        self._goes_on = rounds.count > 0
         # What the caller forces holds for the first step, or the run would never end.
         self._choice = "auto" if rounds.count and run.tool_choice != "none" else run.tool_choice
         self._parallel = run.parallel_tool_calls
@@ -202,15 +203,9 @@ class FunctionCaller:
 
     def _asked_for(self, asked: Sequence[str]) -> Named | None:
         """What is asked for, if its words can be told; what tools have given may ask for more."""
-        if self.answered or not asked:
+        if self._goes_on or not asked or not is_english(asked[-1]):
             return None
-        if not is_english(asked[-1]) and not may_be_english(asked[-1]):
-            return None
-        return Named(
-            asked[-1],
-            told=[*asked[:-1], self._instructions or ""],
-            choices=choices_of(self.functions),
-        )
+        return Named(asked[-1], told=[*asked[:-1], self._instructions or ""])
 
     # --- one try ---
 

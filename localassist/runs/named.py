@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from localassist.engine.tool_dialect import Call
 
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
+_WORD = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|[^\W\d_]+")
 _SENTENCE_END = re.compile(r"(?<=[.?!:])\s+|\n+")
 _NUMBERS = {
     "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
@@ -33,11 +33,13 @@ _SMALL_WORDS = frozenset(
 _STEM = 5  # letters by which two forms of a word are taken for one
 _CODE = 5  # letters of a code such as MSFT or LAX at most, which the request spells out
 # Without any of these, a request is for one thing.
-_SEVERAL = re.compile(r"[,;]|\b(?:also|and|as well|both|each|plus|then)\b", re.IGNORECASE)
-# Whoever says so wants calls for what is not named one by one.
-_EACH = re.compile(
-    r"\b(?:all|any|both|compare|different|each|every|several|various|versus|vs)\b", re.IGNORECASE
+_SEVERAL = re.compile(
+    r"[,;&\n]|\b(?:also|all|and|any|as well|both|compare|different|each|eight|eleven|every|few|five"
+    r"|four|nine|or|others?|plus|seven|several|six|some|ten|then|three|twelve|two|various|versus"
+    r"|vs)\b",
+    re.IGNORECASE,
 )
+_MOST_ENTITIES = 16  # a text with more is no list of what is wanted, but something to work on
 
 
 class Named:
@@ -47,25 +49,20 @@ class Named:
         entities: what stands out in it: numbers, and words with a capital within a sentence.
     """
 
-    def __init__(
-        self, request: str, *, told: Sequence[str] = (), choices: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, request: str, *, told: Sequence[str] = ()) -> None:
         """Read it.
 
         Args:
             request: what the user wants.
             told: what else may name values, such as instructions and what was said before.
-            choices: values that a schema lists.
         """
         self._known = _words("\n".join((request, *told)))
-        self._choices = choices
         self._is_for_one = _SEVERAL.search(request) is None
-        self._asks_for_each = _EACH.search(request) is not None
         self.entities = frozenset(_entities(request))
 
     def missing_in(self, calls: Sequence[Call]) -> frozenset[str]:
         """The entities that are in no argument of the calls; none if one thing is wanted."""
-        if self._is_for_one:
+        if self._is_for_one or len(self.entities) > _MOST_ENTITIES:
             return frozenset()
         used: set[str] = set()
         for call in calls:
@@ -73,27 +70,20 @@ class Named:
         return self.entities - used
 
     def is_variation(self, call: Call, earlier: Sequence[Call]) -> bool:
-        """Whether a call differs from an earlier one of its function only in what nobody named.
+        """Whether one thing is wanted, and the call says it once more.
 
-        As long as there are fewer calls than entities missing in them, another text may well stand
-        for one: who asks for the capitals of France and Italy does not name them.
+        It differs then from an earlier call of its function only in what nobody named.
         """
-        if self._asks_for_each:
+        if not self._is_for_one:
             return False
-        may_mean = len(earlier) < len(self.missing_in(earlier))
         new = dict(_values(json.loads(call.arguments)))
         for other in earlier:
             old = dict(_values(json.loads(other.arguments)))
             if other.name == call.name and not any(
-                self._names(new.get(path), old.get(path))
-                or (may_mean and self._is_free(new.get(path), old.get(path)))
-                for path in new.keys() | old.keys()
+                self._names(new.get(path), old.get(path)) for path in new.keys() | old.keys()
             ):
                 return True
         return False
-
-    def _is_free(self, value: Any, instead_of: Any) -> bool:
-        return isinstance(value, str) and value != instead_of and value not in self._choices
 
     def _names(self, value: Any, instead_of: Any) -> bool:
         """Whether what is new in a value was named."""
@@ -102,24 +92,22 @@ class Named:
         text = str(value)
         if text.isupper() and len(text) <= _CODE:
             return True
-        return any(word in self._known for word in _words(text) - _words(str(instead_of)))
-
-
-def choices_of(schema: Any) -> frozenset[str]:
-    """The texts that a JSON schema, or a list of functions, lists as values."""
-    found: set[str] = set()
-    if isinstance(schema, dict):
-        listed = schema.get("enum")
-        found.update(each for each in listed or () if isinstance(each, str))
-    for inner in schema.values() if isinstance(schema, dict) else schema:
-        if isinstance(inner, dict | list):
-            found |= choices_of(inner)
-    return frozenset(found)
+        new = _raw_words(text) - _raw_words(str(instead_of))
+        return any(_form(word) in self._known for word in new)
 
 
 def covers(call: Call, missing: frozenset[str]) -> bool:
     """Whether the call is about something of what is missing."""
     return bool(_words_of(call) & missing)
+
+
+def says_all_of(call: Call, earlier: Sequence[Call]) -> bool:
+    """Whether the call says all that an earlier one of its function does, and something more."""
+    new = dict(_values(json.loads(call.arguments))).items()
+    return any(
+        other.name == call.name and dict(_values(json.loads(other.arguments))).items() <= new
+        for other in earlier
+    )
 
 
 def _entities(text: str) -> Iterator[str]:
@@ -136,7 +124,11 @@ def _words_of(call: Call) -> set[str]:
 
 def _words(text: str) -> set[str]:
     """Words and numbers of a text, each in one form, without those that name nothing."""
-    return {_form(word) for word in _WORD.findall(text)} - _SMALL_WORDS
+    return {_form(word) for word in _raw_words(text)} - _SMALL_WORDS
+
+
+def _raw_words(text: str) -> set[str]:
+    return {word.casefold() for word in _WORD.findall(text)}
 
 
 def _form(word: str) -> str:

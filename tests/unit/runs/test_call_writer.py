@@ -22,14 +22,17 @@ def weather(city, **more):
 class Model:
     """Writes the lists that it is given, one for each time; its tokens are bytes."""
 
-    def __init__(self, *lists, odds=-1.0, control=""):
+    def __init__(self, *lists, odds=-1.0, control="", dialect=FENCE):
         self._lists = list(lists)
+        self._dialect = dialect
         self._odds = odds
         self._control = control
         self.engine = self
         self.sampling_defaults = SamplingParams()
         self.begun = []
         self.goes_on = []
+        self.watched = []
+        self.cut = False
 
     def encode_frame(self, text):
         if self._control and self._control in text:
@@ -42,14 +45,18 @@ class Model:
     def constrain(self, grammar):
         return grammar
 
-    def first_logprob(self, _prompt, _token):
+    def first_logprob(self, prompt, token):
+        self.watched.append(bytes([*prompt[len(PROMPT) :], token]).decode())
         return self._odds
 
     def generate(self, request, *, goes_on=False):
         self.begun.append(bytes(request.prompt_tokens[len(PROMPT) :]).decode())
         self.goes_on.append(goes_on)
         calls, ended = self._lists.pop(0)
-        text = FENCE.separator.join(call.text for call in calls) + (FENCE.closer if ended else "")
+        text = self._dialect.separator.join(call.text for call in calls)
+        text += self._dialect.closer if ended else ""
+        if self.cut:
+            text = text[:-10]
         for start in range(0, len(text), 7):
             yield TokenEvent(text[start : start + 7])
 
@@ -96,10 +103,29 @@ def test_a_call_that_only_varies_another_one_ends_the_list():
     assert write(model, "The weather in Rome?") == [celsius]
 
 
+def test_where_several_things_are_wanted_no_call_is_taken_for_a_variation():
+    celsius, kelvin = weather("Rome", unit="celsius"), weather("Rome", unit="kelvin")
+    model = Model(([celsius, kelvin, OSLO], True))
+    assert write(model, "The weather in Rome and Oslo") == [celsius, kelvin, OSLO]
+
+
+def test_a_further_call_that_does_an_earlier_one_again_is_dropped():
+    again = weather("Rome", note="Ann is allergic")
+    model = Model(([ROME], True), ([again], True))
+    assert write(model, "A table in Rome, and note that it is for Ann") == [ROME]
+
+
+def test_after_a_call_that_was_cut_off_no_other_is_looked_for():
+    model = Model(([ROME, OSLO], False))
+    model.cut = True
+    assert write(model, "The weather in Rome, Oslo and Bern") == [ROME]
+    assert len(model.begun) == 1
+
+
 def test_a_variation_that_the_model_is_sure_of_is_kept():
     capitals = [weather("Paris"), weather("Madrid")]
-    model = Model((capitals, True), ([capitals[1]], True), odds=-0.01)
-    assert write(model, "The weather in the capitals of two countries") == capitals
+    model = Model((capitals, True), ([], True), odds=-0.01)
+    assert write(model, "The weather in the capitals of the Iberian countries") == capitals
 
 
 def test_a_call_that_repeats_itself_ends_the_list():
@@ -134,6 +160,18 @@ def test_calls_whose_texts_read_as_control_tokens_are_never_shown_to_the_model_a
 
 
 def test_tagged_calls_go_on_too():
-    model = Model(([ROME], True), ([OSLO], True))
+    model = Model(([ROME], True), ([OSLO], True), dialect=TAGS)
     assert write(model, "The weather in Rome and Oslo", dialect=TAGS) == [ROME, OSLO]
     assert model.begun[1] == TAGS.begun([ROME]) + TAGS.separator
+
+
+@pytest.mark.parametrize("dialect", [FENCE, TAGS])
+def test_what_is_watched_is_where_a_further_call_and_the_end_part(dialect):
+    model = Model(([ROME], True), odds=-9.0, dialect=dialect)
+    write(model, "The weather in Rome and Oslo", dialect=dialect)
+    (watched,) = model.watched
+    more = dialect.begun([ROME]) + dialect.separator
+    end = dialect.begun([ROME]) + dialect.closer + dialect.end
+    assert more.startswith(watched)
+    assert end.startswith(watched[:-1])
+    assert not end.startswith(watched)

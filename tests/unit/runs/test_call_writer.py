@@ -7,11 +7,15 @@ import json
 import pytest
 
 from localassist.engine.request import SamplingParams, TokenEvent
-from localassist.engine.tool_dialect import FENCE, TAGS, Call
+from localassist.engine.tool_dialect import FENCE, TAGS, Call, ToolHabits
 from localassist.runs.call_writer import CallWriter
+from localassist.runs.function_calls import FunctionCaller
 from localassist.runs.named import Named
+from localassist.runs.rounds import Rounds
+from localassist.types.run import Run
 
-FUNCTIONS = [{"name": "get_weather", "parameters": {"type": "object"}}]
+PROPERTIES = {"city": {}, "unit": {}, "note": {}}
+FUNCTIONS = [{"name": "get_weather", "parameters": {"type": "object", "properties": PROPERTIES}}]
 PROMPT = list(b"prompt")
 
 
@@ -175,3 +179,43 @@ def test_what_is_watched_is_where_a_further_call_and_the_end_part(dialect):
     assert more.startswith(watched)
     assert end.startswith(watched[:-1])
     assert not end.startswith(watched)
+
+
+def called(model, *asked, **fields):
+    run = Run(
+        id="run_1", assistant_id="asst_1", created_at=0, model="m", status="in_progress",
+        thread_id="thread_1", **fields,
+        tools=[{"type": "function", "function": {**FUNCTIONS[0], "description": "The weather."}}],
+    )  # fmt: skip
+    caller = FunctionCaller(run, Rounds([]), ToolHabits())
+    return caller.write(model, PROMPT, pytest.fail, asked=asked)
+
+
+def test_a_request_in_english_is_read_and_another_one_is_left_to_the_model():
+    model = Model(([ROME], True), ([OSLO], True))
+    assert called(model, "What is the weather in Rome and in Oslo?") == [ROME, OSLO]
+    for request in ("Wie ist das Wetter in Rom, und in Oslo?", "Clima en Roma y en Oslo", ""):
+        model = Model(([ROME], True))
+        assert called(model, request) == [ROME]
+        assert len(model.begun) == 1
+
+
+@pytest.mark.parametrize(
+    ("earlier", "instructions"),
+    [("I measure in kelvin.", None), ("Hello!", "Give celsius and kelvin.")],
+)
+def test_what_was_said_before_and_instructions_name_values_too(earlier, instructions):
+    both = [weather("Rome", unit="celsius"), weather("Rome", unit="kelvin")]
+    asked = (earlier, "What is the weather in Rome?")
+    assert called(Model((both, True)), *asked, instructions=instructions) == both
+    assert called(Model((both, True)), "Hello!", asked[1]) == both[:1]
+
+
+def test_what_is_forced_or_may_be_one_only_is_one():
+    for fields in (
+        {"parallel_tool_calls": False},
+        {"tool_choice": {"type": "function", "function": {"name": "get_weather"}}},
+    ):
+        model = Model(([ROME], True))
+        assert called(model, "What is the weather in Rome and in Oslo?", **fields) == [ROME]
+        assert len(model.begun) == 1

@@ -212,9 +212,14 @@ class EngineLoop:
             detokenizer=Detokenizer(stop=request.stop),
             vocabulary=self._backend,
             constraint=request.constraint,
-            speculator=Speculator(self._scheduler.plan.curve) if speculate else None,
+            speculator=Speculator(self._scheduler.plan.curve, is_text=self._is_text)
+            if speculate
+            else None,
         )
         self._scheduler.add(sequence)
+
+    def _is_text(self, token: int) -> bool:
+        return bool(self._backend.token_bytes(token))
 
     @property
     def _may_speculate(self) -> bool:

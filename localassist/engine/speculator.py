@@ -7,10 +7,11 @@ tokens. Where that was wrong it has cost those steps, so losses are kept small: 
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from localassist.engine.step_plan import CostCurve
 
@@ -23,8 +24,18 @@ _PAYS = 0.55  # single steps that a token of a draft may cost, as some of them w
 class Speculator:
     """Drafts for one sequence."""
 
-    def __init__(self, curve: CostCurve) -> None:
+    def __init__(
+        self, curve: CostCurve, *, is_text: Callable[[int], bool] = lambda _token: True
+    ) -> None:
+        """Draft nothing yet.
+
+        Args:
+            curve: what rows cost.
+            is_text: whether a token may stand in an answer. Who repeats a question would otherwise
+                be expected to go on with the marks that end a turn.
+        """
         self._curve = curve
+        self._is_text = is_text
         self._last_seen: dict[tuple[int, ...], int] = {}
         self._num_indexed = 0
         self._size = _SIZES[0]
@@ -39,8 +50,10 @@ class Speculator:
         """
         self._balance += _LOSS
         at = self._find(tokens)
+        following = [] if at is None else tokens[at : at + self._size]
+        text = list(takewhile(self._is_text, following))
         for size in (self._size, _SIZES[0]):
-            draft = [] if at is None else list(tokens[at : at + size])
+            draft = text[:size]
             if self._price(len(draft)) <= min(self._balance, _PAYS * len(draft)):
                 return draft
         return []

@@ -35,6 +35,13 @@ def test_what_stood_behind_the_last_tokens_before_may_follow_again(tokens, draft
     assert Speculator(CHEAP).draft(tokens) == draft
 
 
+def test_a_draft_ends_before_the_marks_of_the_chat():
+    end_of_turn = SEEN[18]
+    speculator = Speculator(CHEAP, is_text=lambda token: token != end_of_turn)
+    assert speculator.draft(repeating(0)) == SEEN[8:18]
+    assert speculator.draft(repeating(10)) == []
+
+
 def test_the_latest_place_counts():
     head = list(range(NGRAM))
     tokens = [*head, 50, 51, 52, *head, 60, 61, 62, *head]

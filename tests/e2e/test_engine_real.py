@@ -268,7 +268,7 @@ class QuietMachine:
 
     def __init__(self, backend):
         self.fingerprint, self.max_threads = backend.fingerprint, backend.max_threads
-        self.side_ctx = backend.side_ctx
+        self.side_ctx, self.splits_evenly = backend.side_ctx, backend.splits_evenly
 
     def use_threads(self, num_threads):
         pass

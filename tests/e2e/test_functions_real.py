@@ -274,3 +274,33 @@ def test_chat_completions_call_a_second_time_as_well(small_client):
     (call,) = second.message.tool_calls
     assert json.loads(call.function.arguments) == {"place": "Berlin"}
     assert answer("Thank you!").finish_reason == "stop"
+
+
+EMAIL = {
+    "type": "function",
+    "function": {
+        "name": "send_email",
+        "description": "Sends an email.",
+        "parameters": {
+            "type": "object",
+            "properties": {key: {"type": "string"} for key in ("to", "subject", "body")},
+            "required": ["to", "body"],
+        },
+    },
+}
+
+
+def test_everybody_who_is_named_gets_a_call_and_one_is_enough_for_one(small_client):
+    def called(request, *tools):
+        assistant = small_client.beta.assistants.create(model=SMALL, tools=list(tools))
+        run = small_client.beta.threads.create_and_run_poll(
+            assistant_id=assistant.id, temperature=0,
+            thread={"messages": [{"role": "user", "content": request}]},
+        )  # fmt: skip
+        assert run.status == "requires_action", run.last_error
+        calls = run.required_action.submit_tool_outputs.tool_calls
+        return [json.loads(call.function.arguments) for call in calls]
+
+    both = "Invite Ann (ann@x.org) and Bob (bob@x.org) to dinner on Friday at eight."
+    assert [each["to"] for each in called(both, EMAIL)] == ["ann@x.org", "bob@x.org"]
+    assert len(called("How warm is it in London right now? My friend asks.", WEATHER)) == 1

@@ -26,6 +26,7 @@ from localassist.engine.tool_dialect import (
 from localassist.errors import ModelError
 from localassist.retrieval.nearness import is_english
 from localassist.runs.call_writer import MAX_CALL_TOKENS, CallWriter
+from localassist.runs.guesses import Guesses
 from localassist.runs.named import Named
 
 if TYPE_CHECKING:
@@ -170,22 +171,26 @@ class FunctionCaller:
             ModelError: no valid call came of two tries.
             Interrupted: the run is to stop.
         """
+        named = self._asked_for(asked)
         writer = CallWriter(
             model,
             self._dialect,
             self.functions,
             several=self._named is None and self._parallel,
             temperature=self._temperature,
-            named=self._asked_for(asked),
+            named=named,
         )
         calls = writer.write(prompt)
         wrong = self._wrong(calls)
         if wrong or not calls:
-            again = extend(self._repair_turns(calls, wrong or "the call is not complete."))
-            calls = writer.write(again)
+            prompt = extend(self._repair_turns(calls, wrong or "the call is not complete."))
+            calls = writer.write(prompt)
             wrong = self._wrong(calls)
         if wrong or not calls:
             raise _no_valid_call(wrong)
+        if named is not None:
+            guesses = Guesses(model, self._dialect, self.functions, named)
+            calls = guesses.left_out_of(calls, prompt)
         known = {_identity(each.call) for each in self.answered}
         return [call for call in calls if _identity(call) not in known]
 

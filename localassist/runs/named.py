@@ -85,6 +85,14 @@ class Named:
                 return True
         return False
 
+    def names_some_of(self, value: Any) -> bool:
+        """Whether a word or number of a value was named, or is short for one that was."""
+        return any(
+            known.startswith(word) if len(word) > 1 and word.isalpha() else word == known
+            for word in _words(" ".join(str(each) for _path, each in _values(value)))
+            for known in self._known
+        )
+
     def _names(self, value: Any, instead_of: Any) -> bool:
         """Whether what is new in a value was named."""
         if value == instead_of or value is None or isinstance(value, bool):

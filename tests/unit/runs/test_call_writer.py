@@ -202,7 +202,7 @@ def test_a_request_in_english_is_read_and_another_one_is_left_to_the_model():
 
 @pytest.mark.parametrize(
     ("earlier", "instructions"),
-    [("I measure in kelvin.", None), ("Hello!", "Give celsius and kelvin.")],
+    [("I measure in kelvin or celsius.", None), ("Hello!", "Give celsius and kelvin.")],
 )
 def test_what_was_said_before_and_instructions_name_values_too(earlier, instructions):
     both = [weather("Rome", unit="celsius"), weather("Rome", unit="kelvin")]

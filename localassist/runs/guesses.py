@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from localassist.runs.model_calls import ModelCalls
     from localassist.runs.named import Named
 
-# Logarithm of the probability that the model goes on with an argument, above which it is kept.
-_SURELY = -0.105
+# Logarithm of the probability that the arguments end before one, below which it is kept. What
+# is left to other tokens says nothing: they begin the same argument in another form.
+_HARDLY = -2.3
+_NEVER = float("-inf")
 _FEW_WORDS = 3  # a longer text is not chosen but composed
 
 
@@ -71,7 +73,7 @@ class Guesses:
                 continue
             earlier = list(rest)[: list(rest).index(name)]
             begun = {key: rest[key] for key in earlier}
-            if self._sureness(call.name, begun, name, before, prompt) < _SURELY:
+            if self._end(call.name, begun, name, before, prompt) > _HARDLY:
                 rest = without
         return call if rest == arguments else Call(call.name, _written(rest))
 
@@ -88,7 +90,7 @@ class Guesses:
             for each in choices
         ) and not self.named.names_some_of(value)  # fmt: skip
 
-    def _sureness(
+    def _end(
         self,
         function: str,
         begun: Mapping[str, Any],
@@ -96,19 +98,19 @@ class Guesses:
         before: Sequence[Call],
         prompt: Sequence[int],
     ) -> float:
-        """Logarithm of the probability that the argument follows those that are begun."""
+        """Logarithm of the probability that the arguments end instead of going on with one."""
         encode = self.model.engine.encode_frame
         text = self.dialect.begun([*before, Call(function, _written(begun))])[:-2]
         on = f"{text}{', ' if begun else ''}{json.dumps(name)}: "
         end = f"{text}}}}}{self.dialect.closer}{self.dialect.end}"
         if encode(on) != self.model.engine.encode_text(on):
-            return 0.0  # texts in it read as control tokens
-        more = encode(on)
-        pairs = enumerate(zip(more, encode(end), strict=False))
+            return _NEVER  # texts in it read as control tokens
+        over = encode(end)
+        pairs = enumerate(zip(encode(on), over, strict=False))
         common = next((index for index, (one, other) in pairs if one != other), None)
         if common is None:
-            return 0.0
-        return self.model.first_logprob([*prompt, *more[:common]], more[common])
+            return _NEVER
+        return self.model.first_logprob([*prompt, *over[:common]], over[common])
 
 
 def _written(arguments: Mapping[str, Any]) -> str:

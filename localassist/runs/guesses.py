@@ -1,6 +1,6 @@
 """Guesses: optional arguments that a model has filled although nobody asked for them.
 
-Small models do: a reminder of the dentist is to be repeated daily. What the request names is kept,
+Small models do: a recipe for tomato soup is to be vegan. What the request names is kept,
 and what the model was sure to fill: that "for me and my wife" means two guests is in no word of it.
 """
 

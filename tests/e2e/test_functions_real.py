@@ -290,17 +290,54 @@ EMAIL = {
 }
 
 
-def test_everybody_who_is_named_gets_a_call_and_one_is_enough_for_one(small_client):
-    def called(request, *tools):
-        assistant = small_client.beta.assistants.create(model=SMALL, tools=list(tools))
-        run = small_client.beta.threads.create_and_run_poll(
-            assistant_id=assistant.id, temperature=0,
-            thread={"messages": [{"role": "user", "content": request}]},
-        )  # fmt: skip
-        assert run.status == "requires_action", run.last_error
-        calls = run.required_action.submit_tool_outputs.tool_calls
-        return [json.loads(call.function.arguments) for call in calls]
+RECIPES = {
+    "type": "function",
+    "function": {
+        "name": "find_recipes",
+        "description": "Finds recipes.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "dish": {"type": "string", "description": "what"},
+                "diet": {
+                    "type": "string",
+                    "description": "diet",
+                    "enum": ["vegan", "vegetarian", "gluten_free"],
+                },
+                "servings": {"type": "integer", "description": "people"},
+                "difficulty": {
+                    "type": "string",
+                    "description": "how hard",
+                    "enum": ["easy", "hard"],
+                },
+            },
+            "required": ["dish"],
+        },
+    },
+}
 
+
+def called(client, request, tool):
+    assistant = client.beta.assistants.create(model=SMALL, tools=[tool])
+    run = client.beta.threads.create_and_run_poll(
+        assistant_id=assistant.id, temperature=0,
+        thread={"messages": [{"role": "user", "content": request}]},
+    )  # fmt: skip
+    assert run.status == "requires_action", run.last_error
+    calls = run.required_action.submit_tool_outputs.tool_calls
+    return [json.loads(call.function.arguments) for call in calls]
+
+
+def test_everybody_who_is_named_gets_a_call_and_one_is_enough_for_one(small_client):
     both = "Invite Ann (ann@x.org) and Bob (bob@x.org) to dinner on Friday at eight."
-    assert [each["to"] for each in called(both, EMAIL)] == ["ann@x.org", "bob@x.org"]
-    assert len(called("How warm is it in London right now? My friend asks.", WEATHER)) == 1
+    asked = called(small_client, both, EMAIL)
+    assert [each["to"] for each in asked] == ["ann@x.org", "bob@x.org"]
+    one = "How warm is it in London right now? My friend asks."
+    assert len(called(small_client, one, WEATHER)) == 1
+
+
+def test_what_nobody_asked_for_is_left_out_and_what_was_asked_for_is_not(small_client):
+    (plain,) = called(small_client, "Find a recipe for tomato soup.", RECIPES)
+    assert set(plain) == {"dish"}
+    (vegan,) = called(small_client, "Find a vegan recipe for tomato soup.", RECIPES)
+    assert vegan["diet"] == "vegan"

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # Tokens of less than this part of the likeliest one's weight are looked at only if need be.
 _FEW_WEIGH = 1e-4
+# The same for filters, in turn until what is found is enough.
+_LEAST_WEIGHTS = (1e-2, 1e-3, 1e-4, 1e-6)
+_REACHES = (4, 8, 16, 32)  # how far below the best logit
 _SEEDS = 1 << 64
 
 
@@ -69,12 +72,9 @@ class Sampler:
 
     def ranked(self, logits: Logits, count: int) -> Iterator[int]:
         """The `count` likeliest tokens, best first."""
-        np = self._np
         if self._penalises:
             logits = self._penalised(logits)
-        best = np.argpartition(-logits, min(count, len(logits) - 1))[:count]
-        order = np.argsort(-logits[best], kind="stable")
-        return (int(token) for token in best[order])
+        return (int(token) for token in self._best(logits, count))
 
     def best_of(self, logits: Logits, allowed: npt.NDArray[np.bool_]) -> int | None:
         """A token of those that `allowed`, shape (n_vocab,), names; None if it names none."""
@@ -93,20 +93,45 @@ class Sampler:
         top = logits.max()
         if not np.isfinite(top):
             return int(logits.argmax())
-        weights = self._scratch(logits)
-        np.subtract(logits, top, out=weights)
-        np.multiply(weights, np.float32(1 / params.temperature), out=weights)
-        np.exp(weights, out=weights)
+        if params.top_k:
+            best = self._best(logits, params.top_k)
+            weights = self._weights(logits[best], top, out=None)
+            return self._draw_of_best(best, weights, total=float(weights.sum()))
+        weights = self._weights(logits, top, out=self._scratch(logits))
         total = float(weights.sum())
+        if params.top_p < 1 or params.min_p > 0:
+            best = self._heaviest(weights, total)
+            return self._draw_of_best(best, weights[best], total=total)
         # Of 150,000 tokens some hundred have nearly all the weight; the rest is seldom needed.
         few = np.flatnonzero(weights >= _FEW_WEIGH)
-        if params.top_k or params.top_p < 1 or params.min_p > 0:
-            return self._draw(*self._likeliest(weights, few, total))
         if self._peek() * total < weights[few].sum():
             return self._draw(few, weights[few], total=total)
         rest = np.flatnonzero(weights < _FEW_WEIGH)
         order = np.concatenate([few, rest])
         return self._draw(order, weights[order], total=total)
+
+    def _weights(self, logits: Logits, top: Any, *, out: Logits | None) -> Logits:
+        """Probabilities, the likeliest token's taken for 1."""
+        np = self._np
+        weights = np.subtract(logits, top, out=out)
+        np.multiply(weights, np.float32(1 / self._params.temperature), out=weights)
+        return np.exp(weights, out=weights)  # type: ignore[no-any-return]  # numpy is imported late
+
+    def _best(self, logits: Logits, count: int) -> Any:
+        """The `count` likeliest tokens, best first. Sorting them all would take a millisecond."""
+        np = self._np
+        top = logits.max()
+        near = np.arange(len(logits))
+        for reach in _REACHES:
+            found = np.flatnonzero(logits >= top - np.float32(reach))
+            if count <= len(found):
+                near = found
+                break
+        values = -logits[near]
+        if len(near) > count:
+            part = np.argpartition(values, count)[:count]
+            near, values = near[part], values[part]
+        return near[np.argsort(values, kind="stable")]
 
     def _scratch(self, logits: Logits) -> Logits:
         """A row that is written over at each step: new ones of this size are new memory pages."""
@@ -130,23 +155,20 @@ class Sampler:
         at = int(np.searchsorted(cumulative, draw, side="right"))
         return int(candidates[min(at, len(candidates) - 1)])
 
-    def _likeliest(self, weights: Any, few: Any, total: float) -> tuple[Any, Any]:
-        """Tokens that top_k, then top_p, then min_p leave, best first, and their weights."""
+    def _heaviest(self, weights: Logits, total: float) -> Any:
+        """Tokens among which are all that top_p or min_p leave, best first."""
         params, np = self._params, self._np
-        enough = len(few) >= params.top_k if params.top_k else True
-        if not params.top_k and params.top_p < 1:
-            enough = weights[few].sum() >= params.top_p * total
-        elif not params.top_k:
-            enough = params.min_p >= _FEW_WEIGH
-        candidates = few if enough else np.arange(len(weights))
-        weights = weights[candidates]
-        if params.top_k and len(candidates) > params.top_k:
-            part = np.argpartition(-weights, params.top_k)[: params.top_k]
-            candidates, weights = candidates[part], weights[part]
-        order = np.argsort(-weights, kind="stable")
-        candidates, weights = candidates[order], weights[order]
-        if params.top_k:
-            total = float(weights.sum())
+        candidates = np.arange(len(weights))
+        for least in _LEAST_WEIGHTS:
+            found = np.flatnonzero(weights >= least)
+            if params.min_p >= least or weights[found].sum() >= params.top_p * total:
+                candidates = found
+                break
+        return candidates[np.argsort(-weights[candidates], kind="stable")]
+
+    def _draw_of_best(self, candidates: Any, weights: Any, *, total: float) -> int:
+        """One of those that top_p, then min_p leave of tokens that come best first."""
+        params, np = self._params, self._np
         kept = len(weights)
         if params.top_p < 1:
             cumulative = np.cumsum(weights, dtype=np.float64)
@@ -154,7 +176,7 @@ class Sampler:
         if params.min_p > 0:
             kept = min(kept, int((weights >= params.min_p * weights[0]).sum()))
         kept = max(1, min(kept, len(weights)))
-        return candidates[:kept], weights[:kept]
+        return self._draw(candidates[:kept], weights[:kept])
 
     def _penalised(self, logits: Logits) -> Logits:
         params, np = self._params, self._np

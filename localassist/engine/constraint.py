@@ -194,6 +194,21 @@ class Constraint:
         for following in self._begin(behind) or []:
             self._matcher.consume_token(following)
 
+    def beginning_of(self, token: int) -> int | None:
+        """The longest token that may follow and that a refused one begins with, if there is one.
+
+        A model closes a list with the token of a bracket and a line break. Where only the line
+        break is refused, the bracket is what it means, however unlikely as a token of its own.
+        """
+        if not self._active or self._vocabulary.is_end(token):
+            return None
+        text = self._vocabulary.token_bytes(token)
+        for size in range(len(text) - 1, 0, -1):
+            first = int(self._tokenizer.tokenize_bytes(text[:size])[0])
+            if len(self._vocabulary.token_bytes(first)) == size and self.allows(first):
+                return first
+        return None
+
     def mask(self) -> npt.NDArray[np.bool_]:
         """Which tokens may follow, shape (n_vocab,)."""
         np: Any = require("numpy", package="numpy")

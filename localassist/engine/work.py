@@ -121,6 +121,10 @@ class Work:
         return token
 
     def _choose_another(self, row: Row, refused: int, constraint: Constraint) -> int:
+        begun = constraint.beginning_of(refused)
+        if begun is not None:
+            self.sampler.replace(refused, begun)
+            return begun
         if self.generation.request.sampling.temperature <= 0:
             # The likeliest that is allowed; most often it is among the first.
             for token in self.sampler.ranked(row, _ASKED):

@@ -279,6 +279,36 @@ def test_an_end_token_that_has_a_text_may_come_only_at_the_end(text):
     assert (constraint.allows(256), constraint.mask()[256]) == (True, True)
 
 
+LINES = Vocabulary(b"", b"]\n", b"2]\n", b"]]", b'","', b'"x', b"\xc3\xa9\n", ends=[256])
+LINE = {text: token for token, text in enumerate(LINES.texts)}
+
+
+@pytest.mark.parametrize(
+    ("grammar", "before", "refused", "beginning"),
+    [
+        (
+            Grammar("regex", r"\[[0-9,]*\]"),
+            b"[1",
+            b"]\n",
+            b"]",
+        ),  # only its line break may not follow
+        (Grammar("regex", r"\[[0-9,]*\]"), b"[1,", b"2]\n", b"2"),
+        (Grammar("regex", r"\[[0-9,]*,\]"), b"[1", b"]\n", None),  # nothing of it may
+        (Grammar("regex", r"\[[0-9,]*\]"), b"[1", b"x", None),  # it has no beginning
+        (Grammar("regex", "é"), b"", b"\xc3\xa9\n", b"\xc3"),
+        (Grammar("regex", r"\[[0-9,]*\]"), b"[1", b"", None),  # the end of the answer
+        (Grammar("regex", "[0-9]", trigger="<n>"), b"x", b"]\n", None),  # not yet bound
+    ],
+)
+def test_of_a_refused_token_its_longest_beginning_that_may_follow(
+    grammar, before, refused, beginning
+):
+    constraint = GrammarCompiler(LINES).compile(grammar)
+    assert follow(constraint, before)
+    found = constraint.beginning_of(LINE[refused])
+    assert (None if found is None else LINES.token_bytes(found)) == beginning
+
+
 # --- triggers ---
 
 

@@ -43,8 +43,9 @@ def rows_of(text, *, then=""):
 class Only:
     """A constraint: the answer is made of these characters and is complete at a length."""
 
-    def __init__(self, characters, *, length=1000):
+    def __init__(self, characters, *, length=1000, begins=None):
         self.tokens = tokens_of(characters)
+        self.begins = begins or {}
         self.length = length
         self.accepted = []
 
@@ -54,6 +55,9 @@ class Only:
 
     def allows(self, token):
         return token in self.tokens
+
+    def beginning_of(self, token):
+        return self.begins.get(token)
 
     def accept(self, token):
         assert self.allows(token)
@@ -217,6 +221,17 @@ def test_a_token_that_the_constraint_refuses_is_replaced(temperature, rows, then
 
     assert answer_tokens(one) == chosen
     assert constraint.accepted == tokens_of(chosen)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_of_a_refused_token_what_may_stand_is_kept(temperature):
+    constraint = Only("bc", begins={ord("a"): ord("c")})
+    one = work(constraint=constraint, sampling=SamplingParams(temperature=temperature))
+
+    one.take(rows_of("a", then="b"), [])
+
+    assert answer_tokens(one) == "c"  # though b is likelier
+    assert constraint.accepted == tokens_of("c")
 
 
 def test_the_end_of_the_answer_is_a_token_that_the_constraint_may_choose():

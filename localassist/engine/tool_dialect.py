@@ -87,14 +87,33 @@ class ToolDialect:
         """Calls as the model writes them, where more may follow."""
         return self.opener + self.separator.join(each.text for each in calls)
 
+    def followed(self, calls: Sequence[Call]) -> str:
+        """Calls, and as much of what separates them from a further one as is its own token.
+
+        A space belongs to what comes behind it: models never see one that ends a text.
+        """
+        return self.begun(calls) + self.separator.rstrip(" ")
+
     def written(self, calls: Sequence[Call]) -> str:
         """Calls as the model writes them."""
         return self.begun(calls) + self.closer + self.end
 
     def grammar(
-        self, functions: Sequence[Mapping[str, Any]], *, most: int, lenient: bool = False
+        self,
+        functions: Sequence[Mapping[str, Any]],
+        *,
+        most: int,
+        further: bool = False,
+        lenient: bool = False,
     ) -> Grammar:
-        """What may follow the opener: up to `most` calls of these functions, each by its schema."""
+        """Up to `most` calls of these functions, each by its schema.
+
+        Args:
+            functions: dicts as in the API.
+            most: calls.
+            further: they stand behind what `followed` gives, else behind the opener.
+            lenient: as in `Grammar`.
+        """
         names, rules = [], []
         for index, each in enumerate(functions):
             names.append(f"call{index}")
@@ -104,8 +123,9 @@ class ToolDialect:
                 f"args{index}: {embedded_schema(arguments_schema(each))}"
             )
         more = f"({json.dumps(self.separator)} call){{0,{most - 1}}}" if most > 1 else ""
+        gap = self.separator[len(self.separator.rstrip(" ")) :] if further else ""
         lines = [
-            f"start: call {more} {json.dumps(self.closer)}",
+            f"start: {json.dumps(gap) if gap else ''} call {more} {json.dumps(self.closer)}",
             f"call: {' | '.join(names)}",
             *rules,
         ]

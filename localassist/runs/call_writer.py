@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from localassist.engine.constraint import Grammar
+    from localassist.engine.constraint import Constraint
     from localassist.engine.tool_dialect import ToolDialect
     from localassist.runs.model_calls import ModelCalls
 
@@ -68,16 +68,15 @@ class CallWriter:
         defaults = model.engine.sampling_defaults
         wanted = defaults.temperature if temperature is None else temperature
         self._sampling = replace(defaults, temperature=min(wanted, _CALL_TEMPERATURE))
-        self._grammar = self._compiled(functions)
+        self._functions = functions
 
-    def _compiled(self, functions: Sequence[Mapping[str, Any]]) -> Grammar:
+    def _constraint(self, *, further: bool) -> Constraint:
         """What the calls must be; where it cannot say all of a schema, as much as it can."""
-        grammar = self._dialect.grammar(functions, most=self._most)
+        grammar = self._dialect.grammar(self._functions, most=self._most, further=further)
         try:
-            self._model.engine.constrain(grammar)
+            return self._model.engine.constrain(grammar)
         except BadRequestError:
-            return replace(grammar, lenient=True)
-        return grammar
+            return self._model.engine.constrain(replace(grammar, lenient=True))
 
     def write(self, prompt: Sequence[int]) -> list[Call]:
         """The calls that follow a prompt; none if the first was not completed.
@@ -130,14 +129,14 @@ class CallWriter:
     ) -> CallReader:
         """Has read the calls before, and those that the model writes after them."""
         engine, dialect = self._model.engine, self._dialect
-        begun = dialect.begun(before) + dialect.separator if before else dialect.opener
+        begun = dialect.followed(before) if before else dialect.opener
         reader = CallReader([*before], is_wanted)
         events = self._model.generate(
             GenerationRequest(
                 prompt_tokens=[*prompt, *engine.encode_frame(begun)],
                 sampling=self._sampling,
                 max_tokens=MAX_CALL_TOKENS,
-                constraint=engine.constrain(self._grammar),
+                constraint=self._constraint(further=bool(before)),
             ),
             goes_on=bool(before),
         )

@@ -73,6 +73,16 @@ def test_calls_in_the_dialects_own_form_are_admitted(dialect):
         assert not admits(grammar, wrong + dialect.closer)
 
 
+@pytest.mark.parametrize("dialect", [FENCE, TAGS])
+def test_further_calls_follow_where_no_space_ends_the_text(dialect):
+    calls = [Call("time", "{}"), Call("get_weather", json.dumps({"city": "Rome"}))]
+    followed = dialect.followed(calls[:1])
+    rest = dialect.written(calls).removesuffix(dialect.end).removeprefix(followed)
+    assert not followed.endswith(" ")
+    assert followed + rest + dialect.end == dialect.written(calls)
+    assert admits(dialect.grammar([WEATHER, TIME], most=1, further=True), rest)
+
+
 def test_a_schema_may_speak_of_the_grammars_own_words():
     odd = {
         "name": "odd",

@@ -85,7 +85,7 @@ def test_the_model_ends_the_list_where_all_is_in_it():
 def test_what_the_request_names_and_no_call_has_is_called_for_too():
     model = Model(([ROME], True), ([OSLO, BERN], True))
     assert write(model, "The weather in Rome, Oslo and Bern") == [ROME, OSLO, BERN]
-    assert model.begun[1] == FENCE.begun([ROME]) + FENCE.separator
+    assert model.begun[1] == FENCE.followed([ROME])
     assert model.goes_on == [False, True]  # counted as one answer
 
 

@@ -29,6 +29,8 @@ MAX_GRAMMAR_CHARS = 500_000
 # Bounds the work of compiling: 10,000 strings of an enum are about 1 s, far more is an attack.
 _MAX_ITEMS_IN_ROW = 20_000
 _EMBEDDED = "%json"
+_DIGITS = frozenset(bytes([digit]) for digit in b"0123456789")
+_IN_NUMBERS = _DIGITS | {b".", b"e", b"E"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class _Prepared:
 
     tokenizer: Any
     ends: list[int]
+    numeric: frozenset[int]  # tokens that would make a number before them another one
 
 
 class GrammarCompiler:
@@ -95,7 +98,10 @@ class GrammarCompiler:
             if self._tokenizer is None:
                 tokens = _Tokens(self._vocabulary)
                 tokenizer = llguidance.LLTokenizer(llguidance.TokenizerWrapper(tokens))
-                self._tokenizer = _Prepared(tokenizer, tokens.ends)
+                numeric = frozenset(
+                    token for token, text in enumerate(tokens.tokens) if text[:1] in _IN_NUMBERS
+                )
+                self._tokenizer = _Prepared(tokenizer, tokens.ends, numeric)
             return self._tokenizer
 
 
@@ -152,6 +158,8 @@ class Constraint:
         self._vocabulary = vocabulary
         self._tokenizer = tokenizer.tokenizer
         self._ends = tokenizer.ends
+        self._numeric = tokenizer.numeric
+        self._follows_number = False
         self._trigger = trigger.encode()
         self._tail = b""
         self._active = not trigger
@@ -175,11 +183,20 @@ class Constraint:
         behind = self._behind_trigger(token)
         return not behind or self._begin(behind) is not None
 
+    def allows_instead(self, token: int, refused: int) -> bool:
+        """Whether the token may follow, where one was meant that may not.
+
+        A number that the model has ended is not made another one: who means "5, 10" where there is
+        room for one number would have written 510.
+        """
+        return not self._alters_number(token, refused) and self.allows(token)
+
     def accept(self, token: int) -> None:
         """The token, which `allows` has allowed, follows."""
         if self._vocabulary.is_end(token):
             return
         if self._active:
+            self._follows_number = self._vocabulary.token_bytes(token)[-1:] in _DIGITS
             if not self._matcher.consume_token(token):
                 raise ModelError(
                     f"The constraint failed: {self._matcher.get_error()}", code="constraint_failed"
@@ -191,6 +208,7 @@ class Constraint:
             self._tail = tail[-len(self._trigger) :]
             return
         self._active = True
+        self._follows_number = behind[-1:] in _DIGITS
         for following in self._begin(behind) or []:
             self._matcher.consume_token(following)
 
@@ -199,15 +217,31 @@ class Constraint:
 
         A model closes a list with the token of a bracket and a line break. Where only the line
         break is refused, the bracket is what it means, however unlikely as a token of its own.
+        The same holds where only white space before it is.
         """
         if not self._active or self._vocabulary.is_end(token):
             return None
         text = self._vocabulary.token_bytes(token)
-        for size in range(len(text) - 1, 0, -1):
-            first = int(self._tokenizer.tokenize_bytes(text[:size])[0])
-            if len(self._vocabulary.token_bytes(first)) == size and self.allows(first):
-                return first
+        bare = text.lstrip()
+        for part in (text[:-1], bare if bare != text else b""):
+            for size in range(len(part), 0, -1):
+                first = int(self._tokenizer.tokenize_bytes(part[:size])[0])
+                if len(self._vocabulary.token_bytes(first)) == size and self.allows(first):
+                    return first
         return None
+
+    def mask_instead(self, refused: int) -> npt.NDArray[np.bool_]:
+        """Which tokens may follow instead of one that may not, shape (n_vocab,).
+
+        Those that `allows_instead` names; if there is none, all that may follow.
+        """
+        allowed = self.mask()
+        if self._follows_number and refused not in self._numeric:
+            others = allowed.copy()
+            others[list(self._numeric)] = False
+            if others.any():
+                return others
+        return allowed
 
     def mask(self) -> npt.NDArray[np.bool_]:
         """Which tokens may follow, shape (n_vocab,)."""
@@ -222,6 +256,9 @@ class Constraint:
         # llguidance knows one end; models have several.
         allowed[self._ends] = self.accepting
         return allowed  # type: ignore[no-any-return]  # numpy is imported late
+
+    def _alters_number(self, token: int, refused: int) -> bool:
+        return self._follows_number and token in self._numeric and refused not in self._numeric
 
     def _behind_trigger(self, token: int) -> bytes | None:
         """What of the token comes behind the trigger; None while it has not been written."""

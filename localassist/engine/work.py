@@ -128,10 +128,10 @@ class Work:
         if self.generation.request.sampling.temperature <= 0:
             # The likeliest that is allowed; most often it is among the first.
             for token in self.sampler.ranked(row, _ASKED):
-                if constraint.allows(token):
+                if constraint.allows_instead(token, refused):
                     self.sampler.replace(refused, token)
                     return token
-        found = self.sampler.best_of(row, constraint.mask())
+        found = self.sampler.best_of(row, constraint.mask_instead(refused))
         if found is None:
             raise NothingAllowedError(
                 "Nothing that the constraint admits can follow.", code="constraint_failed"

@@ -279,7 +279,9 @@ def test_an_end_token_that_has_a_text_may_come_only_at_the_end(text):
     assert (constraint.allows(256), constraint.mask()[256]) == (True, True)
 
 
-LINES = Vocabulary(b"", b"]\n", b"2]\n", b"]]", b'","', b'"x', b"\xc3\xa9\n", ends=[256])
+LINES = Vocabulary(
+    b"", b"]\n", b"2]\n", b"]]", b'","', b'"x', b"\xc3\xa9\n", b" ]", b" 2]", ends=[256]
+)
 LINE = {text: token for token, text in enumerate(LINES.texts)}
 
 
@@ -296,6 +298,9 @@ LINE = {text: token for token, text in enumerate(LINES.texts)}
         (Grammar("regex", r"\[[0-9,]*,\]"), b"[1", b"]\n", None),  # nothing of it may
         (Grammar("regex", r"\[[0-9,]*\]"), b"[1", b"x", None),  # it has no beginning
         (Grammar("regex", "é"), b"", b"\xc3\xa9\n", b"\xc3"),
+        (Grammar("regex", r"\[[0-9,]*\]"), b"[1", b" ]", b"]"),  # only the space may not come first
+        (Grammar("regex", r"\[[0-9,]*\]"), b"[1,", b" 2]", b"2"),
+        (Grammar("regex", r"\[ ?[0-9,]*\]"), b"[", b" 2]", b" "),
         (Grammar("regex", r"\[[0-9,]*\]"), b"[1", b"", None),  # the end of the answer
         (Grammar("regex", "[0-9]", trigger="<n>"), b"x", b"]\n", None),  # not yet bound
     ],
@@ -307,6 +312,35 @@ def test_of_a_refused_token_its_longest_beginning_that_may_follow(
     assert follow(constraint, before)
     found = constraint.beginning_of(LINE[refused])
     assert (None if found is None else LINES.token_bytes(found)) == beginning
+
+
+@pytest.mark.parametrize("vocabulary", [SCRIPTED, LINES])
+@pytest.mark.parametrize(
+    ("before", "meant", "instead"),
+    [
+        (b'{"a": 5', b",", b"}"),  # "5, 10": one number is all there is room for
+        (b'{"a": 5', b"1", b"}1.e"),  # a digit that is refused for another reason
+        (b'{"a": 1e', b",", b"1-"),  # the number is not complete
+        (b'{"a"', b",", b":"),
+    ],
+)
+def test_a_number_that_was_ended_does_not_become_another_one(before, meant, instead, vocabulary):
+    constraint = GrammarCompiler(vocabulary).compile(
+        schema({"type": "object", "properties": {"a": {"type": "number"}}, **CLOSED})
+    )
+    assert follow(constraint, before)
+    mask = constraint.mask_instead(meant[0])
+    for byte in b"}1.e-:":
+        expected = byte in instead
+        assert constraint.allows_instead(byte, meant[0]) == mask[byte] == expected, chr(byte)
+
+
+def test_where_only_digits_may_follow_they_do():
+    constraint = BYTES.compile(Grammar("regex", "[0-9]{3}"))
+    assert follow(constraint, b"1")
+    assert not constraint.allows_instead(ord("2"), ord("x"))
+    mask = constraint.mask_instead(ord("x"))
+    assert bytes(np.flatnonzero(mask).tolist()) == b"0123456789"
 
 
 # --- triggers ---

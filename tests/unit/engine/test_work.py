@@ -63,7 +63,10 @@ class Only:
         assert self.allows(token)
         self.accepted.append(token)
 
-    def mask(self):
+    def allows_instead(self, token, refused):
+        return self.allows(token)
+
+    def mask_instead(self, refused):
         return np.isin(np.arange(VOCABULARY.n_vocab), self.tokens)
 
 

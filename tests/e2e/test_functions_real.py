@@ -317,8 +317,24 @@ RECIPES = {
 }
 
 
-def called(client, request, tool):
-    assistant = client.beta.assistants.create(model=SMALL, tools=[tool])
+def tool(name, description, **properties):
+    kinds = {key: {"type": "string", "description": what} for key, what in properties.items()}
+    parameters = {"type": "object", "properties": kinds, "required": [next(iter(kinds))]}
+    function = {"name": name, "description": description, "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+ROUTE = tool(
+    "find_route", "Finds the way between two places.",
+    start="Where it begins.", end="Where it ends.",
+)  # fmt: skip
+CLUB = tool("find_club", "Finds clubs in a city.", city="The city.", kind="Kind of club.")
+FORECAST = tool("get_weather", "The weather of a place.", place="The place.", day="The day.")
+HOTEL = tool("find_hotel", "Finds hotels in a city.", city="The city.", stars="How many stars.")
+
+
+def called(client, request, *tools):
+    assistant = client.beta.assistants.create(model=SMALL, tools=list(tools))
     run = client.beta.threads.create_and_run_poll(
         assistant_id=assistant.id, temperature=0,
         thread={"messages": [{"role": "user", "content": request}]},
@@ -341,3 +357,19 @@ def test_what_nobody_asked_for_is_left_out_and_what_was_asked_for_is_not(small_c
     assert set(plain) == {"dish"}
     (vegan,) = called(small_client, "Find a vegan recipe for tomato soup.", RECIPES)
     assert vegan["diet"] == "vegan"
+
+
+def test_a_list_of_calls_ends_where_the_model_ends_it(small_client):
+    """It does so with a token that the grammar does not know."""
+    request = (
+        "What is the fastest way from Lyon to Turin for a game of chess? Tell me how far it is "
+        "as well."
+    )
+    assert called(small_client, request, ROUTE, CLUB) == [{"start": "Lyon", "end": "Turin"}]
+
+
+def test_a_further_call_leads_to_no_others(small_client):
+    request = "How will the weather be in Nice on Friday and Saturday evening?"
+    friday, saturday = called(small_client, request, FORECAST, HOTEL)
+    assert "Friday" in friday["day"]
+    assert "Saturday" in saturday["day"]

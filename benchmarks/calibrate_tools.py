@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from localassist.retrieval.nearness import Nearness
 
 MODELS = ("qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct", "smollm2-135m-instruct")
-KEPT = 0.95  # of the wanted calls
+# Of the wanted calls, by the model's probability alone and together with the nearness: a call that
+# is not made is a request that is not met, and weighs more than one that nobody needs.
+KEPT = 0.95
+KEPT_TOGETHER = 0.975
 AGAIN = 0.05  # of the answered conversations may call once more
 # What people say to an assistant that has functions, and that none of them is for.
 CHAT = (
@@ -108,9 +111,10 @@ FOLLOW_UP_FUNCTIONS = [
     )
 ]  # fmt: skip
 WEIGHTS = (1.0, 2.0, 3.0, 4.0)  # of the nearness
+CENTRES = tuple(round(0.3 + 0.02 * step, 2) for step in range(16))  # cosines that say nothing
 # The smallest is taken that is so nearly the best: what is far in another way than these questions
 # are should still be called where the model is sure.
-NEARLY = 0.015
+NEARLY = 0.005
 
 
 @dataclass(frozen=True)
@@ -120,12 +124,10 @@ class Seen:
     logprob: float
     cosine: float | None
 
-    def score(self, weight: float, centre: float | None) -> float:
-        """What is compared with the threshold; not bounded while the centre is not known."""
+    def score(self, weight: float, centre: float) -> float:
+        """What is compared with the threshold."""
         if self.cosine is None:
             return self.logprob
-        if centre is None:
-            return self.logprob + weight * self.cosine
         habits = ToolHabits(near_weight=weight, near_centre=centre)
         return self.logprob + habits.shift(self.cosine)
 
@@ -178,7 +180,6 @@ class Calibration:
 
     def shift(self, decision: Decision, asked: Sequence[str]) -> float:
         """What the meaning of a second question adds."""
-        assert decision.centre is not None, "it was measured"
         habits = ToolHabits(near_weight=decision.weight, near_centre=decision.centre)
         return shift(habits, self._nearness, asked, FOLLOW_UP_FUNCTIONS)
 
@@ -210,7 +211,7 @@ class Decision:
     """How a call is decided on, and the questions that it is judged by."""
 
     weight: float
-    centre: float | None
+    centre: float
     wanted: Sequence[Seen]
     unwanted: Sequence[Seen]
 
@@ -221,24 +222,18 @@ class Decision:
     def threshold(self) -> float:
         """Where most of the unwanted lie below, of all places that keep enough of the wanted."""
         ordered = sorted(map(self.score, self.wanted))
-        unwanted = [self.score(each) for each in self.unwanted]
         highest = ordered[int((1 - KEPT) * len(ordered))]
-        places = [value for value in ordered if value <= highest]
+        places = [value - 0.01 for value in ordered if value <= highest]
+        return max(places, key=self.right)
 
-        def gain(place: float) -> float:
-            kept = sum(value >= place for value in ordered) / len(ordered)
-            declined = sum(value < place for value in unwanted) / len(unwanted)
-            return kept + declined
+    def right(self, threshold: float) -> float:
+        """The part of the wanted that is kept and that of the unwanted that is declined."""
+        declined = sum(self.score(each) <= threshold for each in self.unwanted)
+        return self.kept(threshold) + declined / len(self.unwanted)
 
-        return max(places, key=gain) - 0.01
-
-    def declined(self) -> float:
-        """The part of the unwanted that is declined, where 0.9 to 0.98 of the wanted are kept."""
-        ordered = sorted(map(self.score, self.wanted))
-        places = [ordered[int(lost * len(ordered) / 100)] for lost in range(2, 11)]
-        unwanted = [self.score(each) for each in self.unwanted]
-        below = sum(value < place for value in unwanted for place in places)
-        return below / (len(unwanted) * len(places))
+    def kept(self, threshold: float) -> float:
+        """The part of the wanted that is kept."""
+        return sum(self.score(each) > threshold for each in self.wanted) / len(self.wanted)
 
     def area(self) -> float:
         """Under the curve: how often a wanted call is the likelier one of two."""
@@ -271,11 +266,7 @@ def _measured(name: str, model: Calibration, folder: Path, count: int) -> dict[s
     alone = Decision(weight=0.0, centre=0.0, wanted=wanted, unwanted=[*unwanted, *chat])
     # Where nothing is known of the meaning, the threshold is that of the probability alone.
     call_above = alone.threshold()
-    tried = [Decision(weight, None, wanted, [*unwanted, *chat]) for weight in WEIGHTS]
-    best = max(each.declined() for each in tried)
-    near = next(each for each in tried if each.declined() >= best - NEARLY)
-    centre = (near.threshold() - call_above) / near.weight
-    near = replace(near, centre=centre)
+    near = _together(alone, call_above)
     ordered = sorted(done)
     # Never easier than the first call.
     again_above = max(call_above, ordered[min(len(ordered) - 1, int((1 - AGAIN) * len(ordered)))])
@@ -293,8 +284,25 @@ def _measured(name: str, model: Calibration, folder: Path, count: int) -> dict[s
         "talked_above": round(min(talked_above, -0.01), 2),
         "later_above": round(min(later_above, -0.01), 2),
         "near_weight": near.weight,
-        "near_centre": round(centre, 2),
+        "near_centre": near.centre,
     }
+
+
+def _together(alone: Decision, threshold: float) -> Decision:
+    """The decision with the nearness by which most is decided rightly."""
+
+    def by_kept(each: Decision) -> tuple[bool, float]:
+        return each.kept(threshold) >= KEPT_TOGETHER, each.right(threshold)
+
+    tried = [
+        max((replace(alone, weight=weight, centre=centre) for centre in CENTRES), key=by_kept)
+        for weight in WEIGHTS
+    ]
+    enough, best = max(map(by_kept, tried))
+    return next(
+        each for each in tried
+        if by_kept(each)[0] == enough and each.right(threshold) >= best - NEARLY
+    )  # fmt: skip
 
 
 def measured_later(name: str, model: Calibration, decision: Decision) -> tuple[float, float]:

@@ -7,6 +7,8 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
+from localassist._lazy import require
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -36,6 +38,15 @@ _LEAST_ENGLISH = 0.1  # of the words
 _HEAD_CHARS, _TAIL_CHARS = 600, 400
 _BEFORE_CHARS = 400
 _MAX_KNOWN = 512
+# Where a request may go on with something else.
+_PART_END = re.compile(
+    r"(?<=[.?!;:])\s+|\n+|,\s+|,?\s+(?:additionally|after that|also|and|as well as|but|finally"
+    r"|lastly|plus|then|while)\s+",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"(?<=\s)(?:\"[^\"]*\"|“[^”]*”|'[^'\n]*'(?!\w))")
+_PART_WORDS = 3  # fewer say nothing
+_MAX_PARTS = 32  # a text of more is no request but something to work on
 
 
 class Nearness:
@@ -63,34 +74,65 @@ class Nearness:
             -1 to 1; None if it cannot be told: there is no fast embedding model, or it has not
             read the language.
         """
+        texts = [request, *(f"{before[-_BEFORE_CHARS:]}\n{request}" for before in within if before)]
+        cosines = self._cosines([part for text in texts for part in _ends(text)], offers, request)
+        return None if cosines is None else float(cosines.max())
+
+    def of_parts(self, request: str, offers: Sequence[str]) -> list[list[float]]:
+        """Cosines of the parts of a request, such as its sentences, with all offers.
+
+        What it quotes is nothing that it asks for.
+
+        Args:
+            request: what somebody asks for.
+            offers: descriptions.
+
+        Returns:
+            A row for each part; none where it cannot be told, as by `nearest`, or where the
+            request is a long text.
+        """
+        parts = [
+            part[:_HEAD_CHARS]
+            for part in _PART_END.split(_QUOTED.sub(" ", request))
+            if len(_WORD.findall(part)) >= _PART_WORDS
+        ]
+        if not 0 < len(parts) <= _MAX_PARTS:
+            return []
+        cosines = self._cosines(parts, offers, request)
+        return [] if cosines is None else [[float(one) for one in row] for row in cosines]
+
+    def _cosines(
+        self, texts: Sequence[str], offers: Sequence[str], request: str
+    ) -> np.ndarray | None:
+        """Of texts out of a request with offers, shape (texts, offers)."""
         if self._broken or not offers or not is_english(request):
             return None
         if not all(map(_may_be_english, offers)):
             return None
-        texts = [request, *(f"{before[-_BEFORE_CHARS:]}\n{request}" for before in within if before)]
         try:
             embedder = self._embedder()
             if embedder is None:
                 return None
-            asked = embedder.encode([part for text in texts for part in _ends(text)])
             offered = self._vectors(embedder, offers)
+            return embedder.encode(texts) @ offered.T  # type: ignore[no-any-return]  # numpy's
         except Exception:  # nobody has asked for this model: whatever is wrong with it, runs go on
             log.exception("requests are not compared with functions any more")
             self._broken = True
             return None
-        return max(float(one @ other) for one in asked for other in offered)
 
-    def _vectors(self, embedder: Embedder, texts: Sequence[str]) -> list[np.ndarray]:
+    def _vectors(self, embedder: Embedder, texts: Sequence[str]) -> np.ndarray:
         """Of offers, which are the same in many requests."""
         with self._lock:
             known = {text: self._known[text] for text in texts if text in self._known}
         new = [text for text in dict.fromkeys(texts) if text not in known]
-        known.update(zip(new, embedder.encode(new), strict=True))
+        if new:
+            known.update(zip(new, embedder.encode(new), strict=True))
         with self._lock:
             if len(self._known) > _MAX_KNOWN:
                 self._known.clear()
             self._known.update(known)
-        return [known[text] for text in texts]
+        np = require("numpy", package="numpy")
+        return np.stack([known[text] for text in texts])  # type: ignore[no-any-return]  # lazily
 
 
 def is_english(text: str) -> bool:

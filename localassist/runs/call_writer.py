@@ -1,9 +1,9 @@
 """CallWriter: has the model write a list of calls, and decides where the list ends.
 
 A model ends it by itself, but a small one does so too early or goes on for ever. So it is ended
-where a call was there already, or only varies another one in what nobody has named; and where the
-model has ended it and the request names something that is in no call yet, the next call is written
-all the same, and kept if it is about that.
+where a call was there already, or only varies another one in what nobody has named. Where the model
+has ended it, but a part of the request is for a function that was not called, or something that it
+names is in no call yet, the next call is written all the same, and kept if it is about that.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from localassist.engine.request import GenerationRequest
 from localassist.engine.tool_dialect import MAX_CALLS, Call, CallReader
 from localassist.errors import BadRequestError
+from localassist.runs.meant import Meant
 from localassist.runs.named import Named, covers, says_all_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ MAX_CALL_TOKENS = 1536
 # many all lie below the higher one.
 _HARDLY = -3.0
 _SURELY = -0.13
+# The lower one where a function is meant that was not called.
+_HARDLY_MEANT = -5.0
 
 
 class CallWriter:
@@ -51,6 +54,7 @@ class CallWriter:
         several: bool,
         temperature: float | None,
         named: Named | None = None,
+        meant: Meant | None = None,
     ) -> None:
         """Write nothing yet.
 
@@ -61,18 +65,20 @@ class CallWriter:
             several: whether there may be more than one call.
             temperature: the run's; None is the model's own.
             named: what is asked for; None if that cannot be told, and the model alone decides.
+            meant: which of the functions it is for, if that can be told.
         """
         self._model, self._dialect = model, dialect
         self._most = MAX_CALLS if several else 1
         self._named = named
+        self._meant = meant or Meant((), ())
         defaults = model.engine.sampling_defaults
         wanted = defaults.temperature if temperature is None else temperature
         self._sampling = replace(defaults, temperature=min(wanted, _CALL_TEMPERATURE))
         self._functions = functions
 
-    def _constraint(self, *, further: bool) -> Constraint:
+    def _constraint(self, functions: Sequence[Mapping[str, Any]], *, further: bool) -> Constraint:
         """What the calls must be; where it cannot say all of a schema, as much as it can."""
-        grammar = self._dialect.grammar(self._functions, most=self._most, further=further)
+        grammar = self._dialect.grammar(functions, most=self._most, further=further)
         try:
             return self._model.engine.constrain(grammar)
         except BadRequestError:
@@ -84,10 +90,14 @@ class CallWriter:
         Raises:
             Interrupted: the run is to stop.
         """
+        return self._meant.among(self._list(prompt))
+
+    def _list(self, prompt: Sequence[int]) -> list[Call]:
         calls: list[Call] = []
         is_wanted: _Wanted = self._was_asked_for
+        functions = self._functions
         while True:
-            reader = self._followed(prompt, calls, is_wanted)
+            reader = self._followed(prompt, calls, is_wanted, functions)
             new, calls = len(reader.calls) > len(calls), reader.calls
             is_over = not new or reader.refused in calls or reader.broken_off
             if is_over or self._named is None or not self._may_follow(calls):
@@ -96,12 +106,19 @@ class CallWriter:
                 if self._odds(prompt, calls) < _SURELY:
                     return calls
                 calls.append(reader.refused)
-                is_wanted = self._was_asked_for
+                is_wanted, functions = self._was_asked_for, self._functions
                 continue
-            missing = self._named.missing_in(calls)
-            if not missing or self._odds(prompt, calls) < _HARDLY:
+            uncalled, missing = self._meant.missing_in(calls), self._named.missing_in(calls)
+            if not uncalled | missing:
                 return calls
-            is_wanted = self._is_next(calls, missing)
+            odds = self._odds(prompt, calls)
+            if uncalled and odds > _HARDLY_MEANT:
+                is_wanted = self._was_asked_for
+                functions = [each for each in self._functions if each["name"] in uncalled]
+            elif missing and odds > _HARDLY:
+                is_wanted, functions = self._is_next(calls, missing), self._functions
+            else:
+                return calls
 
     def _may_follow(self, calls: Sequence[Call]) -> bool:
         """Whether another call can be asked for; not where texts in them read as control tokens."""
@@ -125,9 +142,13 @@ class CallWriter:
         return is_wanted
 
     def _followed(
-        self, prompt: Sequence[int], before: Sequence[Call], is_wanted: _Wanted
+        self,
+        prompt: Sequence[int],
+        before: Sequence[Call],
+        is_wanted: _Wanted,
+        functions: Sequence[Mapping[str, Any]],
     ) -> CallReader:
-        """Has read the calls before, and those that the model writes after them."""
+        """Has read the calls before, and those of `functions` that the model writes after them."""
         engine, dialect = self._model.engine, self._dialect
         begun = dialect.followed(before) if before else dialect.opener
         reader = CallReader([*before], is_wanted)
@@ -136,7 +157,7 @@ class CallWriter:
                 prompt_tokens=[*prompt, *engine.encode_frame(begun)],
                 sampling=self._sampling,
                 max_tokens=MAX_CALL_TOKENS,
-                constraint=self._constraint(further=bool(before)),
+                constraint=self._constraint(functions, further=bool(before)),
             ),
             goes_on=bool(before),
         )

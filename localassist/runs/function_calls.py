@@ -27,6 +27,7 @@ from localassist.errors import ModelError
 from localassist.retrieval.nearness import is_english
 from localassist.runs.call_writer import MAX_CALL_TOKENS, CallWriter
 from localassist.runs.guesses import Guesses
+from localassist.runs.meant import Meant
 from localassist.runs.named import Named
 
 if TYPE_CHECKING:
@@ -179,6 +180,7 @@ class FunctionCaller:
             several=self._named is None and self._parallel,
             temperature=self._temperature,
             named=named,
+            meant=None if named is None else self._meant_by(asked[-1]),
         )
         calls = writer.write(prompt)
         wrong = self._wrong(calls)
@@ -211,6 +213,13 @@ class FunctionCaller:
         if self._goes_on or not asked or not is_english(asked[-1]):
             return None
         return Named(asked[-1], told=[*asked[:-1], self._instructions or ""])
+
+    def _meant_by(self, request: str) -> Meant | None:
+        """Which of several functions it is for."""
+        if self._nearness is None:
+            return None
+        offers = {each["name"]: offer(each) for each in self.functions}
+        return Meant.by(request, self._nearness, offers)
 
     # --- one try ---
 

@@ -332,6 +332,9 @@ CLUB = tool("find_club", "Finds clubs in a city.", city="The city.", kind="Kind 
 FORECAST = tool("get_weather", "The weather of a place.", place="The place.", day="The day.")
 HOTEL = tool("find_hotel", "Finds hotels in a city.", city="The city.", stars="How many stars.")
 
+HOURS = tool("museum_hours", "When a museum is open.", museum="Its name.")
+QUEUE = tool("museum_queue", "How long one waits at a museum's entrance.", museum="Its name.")
+
 
 def called(client, request, *tools):
     assistant = client.beta.assistants.create(model=SMALL, tools=list(tools))
@@ -373,3 +376,15 @@ def test_a_further_call_leads_to_no_others(small_client):
     friday, saturday = called(small_client, request, FORECAST, HOTEL)
     assert "Friday" in friday["day"]
     assert "Saturday" in saturday["day"]
+
+
+def test_each_part_of_a_request_gets_the_function_that_it_is_for(small_client):
+    request = "When does the Prado open, and how long is the queue at its entrance?"
+    assistant = small_client.beta.assistants.create(model=SMALL, tools=[HOURS, QUEUE])
+    run = small_client.beta.threads.create_and_run_poll(
+        assistant_id=assistant.id, temperature=0,
+        thread={"messages": [{"role": "user", "content": request}]},
+    )  # fmt: skip
+    calls = run.required_action.submit_tool_outputs.tool_calls
+    assert [call.function.name for call in calls] == ["museum_hours", "museum_queue"]
+    assert {call.function.arguments for call in calls} == {'{"museum": "Prado"}'}

@@ -120,6 +120,48 @@ def test_a_request_is_read_whole_however_much_was_said_before(nearness):
     assert nearness.nearest("What is the weather there?", OFFERS, within=[before]) == 1.25
 
 
+# --- parts ---
+
+
+def test_each_part_of_a_request_is_compared_with_each_offer(nearness):
+    request = "Find out what the weather is, then get me a table. And the triangle of Rome?"
+    assert nearness.of_parts(request, OFFERS) == [[1.25, 0.25], [0.25, 1.25], [0.25, 0.25]]
+
+
+@pytest.mark.parametrize(
+    ("request_text", "parts"),
+    [
+        ("How is the weather in Rome", ["How is the weather in Rome"]),
+        ("Get me a table; what is it like?", ["Get me a table;", "what is it like?"]),
+        ("Rain, snow and how to get a table", ["how to get a table"]),  # two words are no part
+        ("Tell me more as well as you can do it", ["Tell me more", "you can do it"]),
+        ("Translate 'book me a table and go there' and show it to me", ["show it to me"]),
+        ('What is "get the weather. What then?" in French words?', ["What is in French words?"]),
+        (
+            "Show what's in Ann's letter and Bob's answer",
+            ["Show what's in Ann's letter", "Bob's answer"],
+        ),
+        ("", []),
+        ("Get it and go", []),
+    ],
+)
+def test_a_request_is_parted_where_it_may_go_on_with_something_else(
+    nearness, topics, request_text, parts
+):
+    nearness.of_parts(request_text, OFFERS)
+    assert [" ".join(text.split()) for text in topics.read if text not in OFFERS] == parts
+
+
+def test_a_long_text_is_no_request_with_parts(nearness, topics):
+    assert nearness.of_parts("It is what it is. " * 33, OFFERS) == []
+    assert topics.read == []
+
+
+def test_of_parts_that_are_not_english_nothing_is_said(nearness):
+    assert nearness.of_parts("Wie ist das Wetter? Was kostet ein Tisch?", OFFERS) == []
+    assert Nearness(lambda: None).of_parts("What is the weather?", OFFERS) == []
+
+
 def test_an_offer_is_read_once(nearness, topics):
     for _ in range(3):
         nearness.nearest("What is the weather?", [*OFFERS, OFFERS[0]])

@@ -10,12 +10,15 @@ from localassist.engine.request import SamplingParams, TokenEvent
 from localassist.engine.tool_dialect import FENCE, TAGS, Call, ToolHabits
 from localassist.runs.call_writer import CallWriter
 from localassist.runs.function_calls import FunctionCaller
+from localassist.runs.meant import Meant
 from localassist.runs.named import Named
 from localassist.runs.rounds import Rounds
 from localassist.types.run import Run
 
 PROPERTIES = {"city": {}, "unit": {}, "note": {}}
 FUNCTIONS = [{"name": "get_weather", "parameters": {"type": "object", "properties": PROPERTIES}}]
+BOOKING = {"name": "book_table", "parameters": {"type": "object", "properties": {"at": {}}}}
+NAMES = ["get_weather", "book_table"]
 PROMPT = list(b"prompt")
 
 
@@ -36,6 +39,7 @@ class Model:
         self.begun = []
         self.goes_on = []
         self.watched = []
+        self.grammars = []
         self.cut = False
 
     def encode_frame(self, text):
@@ -56,6 +60,7 @@ class Model:
     def generate(self, request, *, goes_on=False):
         self.begun.append(bytes(request.prompt_tokens[len(PROMPT) :]).decode())
         self.goes_on.append(goes_on)
+        self.grammars.append(request.constraint.source)
         calls, ended = self._lists.pop(0)
         text = self._dialect.separator.join(call.text for call in calls)
         text += self._dialect.closer if ended else ""
@@ -65,11 +70,12 @@ class Model:
             yield TokenEvent(text[start : start + 7])
 
 
-def write(model, request, *, several=True, dialect=FENCE):
+def write(model, request, *, several=True, dialect=FENCE, meant=None):
     named = None if request is None else Named(request)
+    functions = FUNCTIONS if meant is None else [*FUNCTIONS, BOOKING]
     writer = CallWriter(
-        model, dialect, FUNCTIONS, several=several, temperature=None, named=named
-    )  # fmt: skip
+        model, dialect, functions, several=several, temperature=None, named=named, meant=meant
+    )
     return writer.write(PROMPT)
 
 
@@ -87,6 +93,42 @@ def test_what_the_request_names_and_no_call_has_is_called_for_too():
     assert write(model, "The weather in Rome, Oslo and Bern") == [ROME, OSLO, BERN]
     assert model.begun[1] == FENCE.followed([ROME])
     assert model.goes_on == [False, True]  # counted as one answer
+
+
+BOTH = Meant(NAMES, [[0.9, 0.1], [0.1, 0.9]])
+TABLE = Call("book_table", '{"at": "Nobu"}')
+TWO_THINGS = "Find the weather in Rome. Then get us a table."
+
+
+def test_what_a_part_is_for_and_no_call_is_of_is_called_for_too():
+    model = Model(([ROME], True), ([TABLE], True), odds=-4.0)
+    assert write(model, TWO_THINGS, meant=BOTH) == [ROME, TABLE]
+    assert model.begun[1] == FENCE.followed([ROME])
+    # Nothing else may be called then.
+    assert ["get_weather" in grammar for grammar in model.grammars] == [True, False]
+
+
+def test_what_is_named_is_called_for_behind_what_a_part_is_for():
+    model = Model(([ROME], True), ([TABLE], True), ([OSLO], True))
+    request = "Find the weather in Rome and Oslo. Then get us a table."
+    assert write(model, request, meant=BOTH) == [ROME, TABLE, OSLO]
+    assert "get_weather" in model.grammars[2]
+
+
+def test_where_the_model_is_very_sure_no_part_is_called_for():
+    model = Model(([ROME], True), odds=-6.0)
+    assert write(model, TWO_THINGS, meant=BOTH) == [ROME]
+
+
+def test_where_a_call_of_a_part_does_not_come_the_list_ends():
+    model = Model(([ROME], True), ([], True))
+    assert write(model, TWO_THINGS, meant=BOTH) == [ROME]
+
+
+def test_a_call_that_no_part_is_for_is_left_out():
+    model = Model(([TABLE, ROME], True))
+    one = Meant(NAMES, [[0.9, 0.1]])
+    assert write(model, "What is the weather in Rome, and only there?", meant=one) == [ROME]
 
 
 def test_a_further_call_that_is_not_about_what_is_missing_is_dropped():

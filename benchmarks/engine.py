@@ -137,11 +137,15 @@ class EngineBench:
     def stream(self) -> None:
         """One answer, beside the bare loop."""
         ours, bare = self._side("ours", speculate=False), self._side("bare")
-        for temperature in (0.0, 0.8):
+        for figure, sampling in (
+            ("temperature 0", {}),
+            ("temperature 0.8", {"temperature": 0.8}),
+            ("at the model's own settings", {"own_sampling": True}),
+        ):
             prompt = chat("Write a long letter about the sea.")
             self._compare(
-                f"one stream, temperature {temperature:g}",
-                ("ours", lambda p=prompt, t=temperature: ours.ask(p, temperature=t).decode_per_s),
+                f"one stream, {figure}",
+                ("ours", lambda p=prompt, how=sampling: ours.ask(p, **how).decode_per_s),
                 ("bare", lambda p=prompt: bare.ask(p).decode_per_s),
                 unit="tok/s",
                 target=Target(0.97, at_least=True),

@@ -140,11 +140,15 @@ class Ours(Streaming):
         from localassist.engine.request import GenerationRequest, SamplingParams
 
         grammar = arguments.get("schema")
+        if arguments.get("own_sampling"):
+            sampling = replace(self._engine.sampling_defaults, seed=1)
+        else:
+            sampling = SamplingParams(temperature=arguments.get("temperature", 0.0), seed=1)
         generation = self._engine.submit(
             GenerationRequest(
                 prompt_tokens=self._engine._backend.tokenize(prompt, parse_special=True),
                 max_tokens=arguments["num_tokens"],
-                sampling=SamplingParams(temperature=arguments.get("temperature", 0.0), seed=1),
+                sampling=sampling,
                 constraint=self._engine.constrain(Grammar("json_schema", json.dumps(grammar)))
                 if grammar
                 else None,

@@ -179,4 +179,9 @@ class CallWriter:
         end = encode(begun + dialect.closer + dialect.end)
         pairs = enumerate(zip(more, end, strict=False))
         common = next((index for index, (one, other) in pairs if one != other), len(end))
-        return self._model.first_logprob([*prompt, *more[:common]], more[common])
+        # What differs first may be a brace, and small models forget one: up to the comma, then.
+        followed = max(common + 1, len(encode(dialect.followed(calls))))
+        return sum(
+            self._model.first_logprob([*prompt, *more[:place]], more[place])
+            for place in range(common, followed)
+        )

@@ -54,8 +54,10 @@ class Model:
         return grammar
 
     def first_logprob(self, prompt, token):
-        self.watched.append(bytes([*prompt[len(PROMPT) :], token]).decode())
-        return self._odds
+        text = bytes([*prompt[len(PROMPT) :], token]).decode()
+        goes_on = bool(self.watched) and text[:-1] == self.watched[-1]
+        self.watched.append(text)
+        return 0.0 if goes_on else self._odds
 
     def generate(self, request, *, goes_on=False):
         self.begun.append(bytes(request.prompt_tokens[len(PROMPT) :]).decode())
@@ -208,19 +210,18 @@ def test_calls_whose_texts_read_as_control_tokens_are_never_shown_to_the_model_a
 def test_tagged_calls_go_on_too():
     model = Model(([ROME], True), ([OSLO], True), dialect=TAGS)
     assert write(model, "The weather in Rome and Oslo", dialect=TAGS) == [ROME, OSLO]
-    assert model.begun[1] == TAGS.begun([ROME]) + TAGS.separator
+    assert model.begun[1] == TAGS.followed([ROME])
 
 
 @pytest.mark.parametrize("dialect", [FENCE, TAGS])
 def test_what_is_watched_is_where_a_further_call_and_the_end_part(dialect):
     model = Model(([ROME], True), odds=-9.0, dialect=dialect)
     write(model, "The weather in Rome and Oslo", dialect=dialect)
-    (watched,) = model.watched
-    more = dialect.begun([ROME]) + dialect.separator
+    first, last = model.watched[0], model.watched[-1]
     end = dialect.begun([ROME]) + dialect.closer + dialect.end
-    assert more.startswith(watched)
-    assert end.startswith(watched[:-1])
-    assert not end.startswith(watched)
+    assert end.startswith(first[:-1])
+    assert not end.startswith(first)
+    assert last == dialect.followed([ROME])  # up to what separates two calls
 
 
 def called(model, *asked, **fields):

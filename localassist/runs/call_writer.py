@@ -38,6 +38,7 @@ MAX_CALL_TOKENS = 1536
 # many all lie below the higher one.
 _HARDLY = -3.0
 _SURELY = -0.13
+_LIKELY = -0.69
 # The lower one where a function is meant that was not called.
 _HARDLY_MEANT = -5.0
 
@@ -108,17 +109,31 @@ class CallWriter:
                 calls.append(reader.refused)
                 is_wanted, functions = self._was_asked_for, self._functions
                 continue
-            uncalled, missing = self._meant.missing_in(calls), self._named.missing_in(calls)
-            if not uncalled | missing:
+            further = self._further(prompt, calls, could_go_on=functions is self._functions)
+            if further is None:
                 return calls
-            odds = self._odds(prompt, calls)
-            if uncalled and odds > _HARDLY_MEANT:
-                is_wanted = self._was_asked_for
-                functions = [each for each in self._functions if each["name"] in uncalled]
-            elif missing and odds > _HARDLY:
-                is_wanted, functions = self._is_next(calls, missing), self._functions
-            else:
-                return calls
+            is_wanted, functions = further
+
+    def _further(
+        self, prompt: Sequence[int], calls: Sequence[Call], *, could_go_on: bool
+    ) -> tuple[_Wanted, Sequence[Mapping[str, Any]]] | None:
+        """What is wanted behind a list that has ended, and of which functions; None if nothing.
+
+        A list that could not go on with what the model wanted has not ended by its will.
+        """
+        assert self._named is not None, "the model alone decides else"
+        uncalled, missing = self._meant.missing_in(calls), self._named.missing_in(calls)
+        if could_go_on and not uncalled | missing:
+            return None
+        odds = self._odds(prompt, calls)
+        if uncalled and odds > _HARDLY_MEANT:
+            named = [each for each in self._functions if each["name"] in uncalled]
+            return self._was_asked_for, named
+        if missing and odds > _HARDLY:
+            return self._is_next(calls, missing), self._functions
+        if not could_go_on and odds > _LIKELY:
+            return self._was_asked_for, self._functions
+        return None
 
     def _may_follow(self, calls: Sequence[Call]) -> bool:
         """Whether another call can be asked for; not where texts in them read as control tokens."""

@@ -117,6 +117,12 @@ def test_what_is_named_is_called_for_behind_what_a_part_is_for():
     assert "get_weather" in model.grammars[2]
 
 
+@pytest.mark.parametrize(("odds", "calls"), [(-0.2, [ROME, TABLE, OSLO]), (-1.2, [ROME, TABLE])])
+def test_behind_what_a_part_is_for_the_model_may_go_on(odds, calls):
+    model = Model(([ROME], True), ([TABLE], True), ([OSLO], True), odds=odds)
+    assert write(model, "Find the weather. Then get us a table.", meant=BOTH) == calls
+
+
 def test_where_the_model_is_very_sure_no_part_is_called_for():
     model = Model(([ROME], True), odds=-6.0)
     assert write(model, TWO_THINGS, meant=BOTH) == [ROME]

@@ -187,7 +187,8 @@ class Constraint:
         """Whether the token may follow, where one was meant that may not.
 
         A number that the model has ended is not made another one: who means "5, 10" where there is
-        room for one number would have written 510.
+        room for one number would have written 510. (Who writes 1,500 as a number writes 1, but no
+        model was seen to.)
         """
         return not self._alters_number(token, refused) and self.allows(token)
 
@@ -223,10 +224,13 @@ class Constraint:
             return None
         text = self._vocabulary.token_bytes(token)
         bare = text.lstrip()
-        for part in (text[:-1], bare if bare != text else b""):
+        for part in (text, bare):
             for size in range(len(part), 0, -1):
+                if _is_within_number(part, size):
+                    continue
                 first = int(self._tokenizer.tokenize_bytes(part[:size])[0])
-                if len(self._vocabulary.token_bytes(first)) == size and self.allows(first):
+                is_whole = len(self._vocabulary.token_bytes(first)) == size
+                if is_whole and self.allows_instead(first, token):
                     return first
         return None
 
@@ -271,6 +275,10 @@ class Constraint:
         tokens: list[int] = self._tokenizer.tokenize_bytes(text)
         fits = self._matcher.validate_tokens(tokens) == len(tokens)
         return tokens if fits else None
+
+
+def _is_within_number(text: bytes, size: int) -> bool:
+    return text[size - 1 : size] in _DIGITS and text[size : size + 1] in _DIGITS
 
 
 class _Tokens:

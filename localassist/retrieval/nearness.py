@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from localassist._lazy import require
 
@@ -40,13 +40,23 @@ _BEFORE_CHARS = 400
 _MAX_KNOWN = 512
 # Where a request may go on with something else.
 _PART_END = re.compile(
-    r"(?<=[.?!;:])\s+|\n+|,\s+|,?\s+(?:additionally|after that|also|and|as well as|but|finally"
-    r"|lastly|plus|then|while)\s+",
+    r"(?<=[.?!;:])\s+|\n+|,?\s+(?:additionally|after that|also|and|as well as|but|finally|lastly"
+    r"|plus|then|while)\s+|,\s+",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r"(?<=\s)(?:\"[^\"]*\"|“[^”]*”|'[^'\n]*'(?!\w))")
+_QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]{0,2000}\"|“[^”]{0,2000}”|'[^'\n]{0,2000}'(?!\w))")
+_QUOTES = "\"“”'"
 _PART_WORDS = 3  # fewer say nothing
-_MAX_PARTS = 32  # a text of more is no request but something to work on
+# A text of more is no request but something to work on.
+_MAX_PARTS = 32
+_MAX_PARTED_CHARS = 4000
+
+
+class Part(NamedTuple):
+    """A part of a request, and its cosines with all offers."""
+
+    text: str
+    cosines: list[float]
 
 
 class Nearness:
@@ -78,8 +88,8 @@ class Nearness:
         cosines = self._cosines([part for text in texts for part in _ends(text)], offers, request)
         return None if cosines is None else float(cosines.max())
 
-    def of_parts(self, request: str, offers: Sequence[str]) -> list[list[float]]:
-        """Cosines of the parts of a request, such as its sentences, with all offers.
+    def of_parts(self, request: str, offers: Sequence[str]) -> list[Part]:
+        """The parts of a request, such as its sentences, and how near they are to all offers.
 
         What it quotes is nothing that it asks for.
 
@@ -88,18 +98,18 @@ class Nearness:
             offers: descriptions.
 
         Returns:
-            A row for each part; none where it cannot be told, as by `nearest`, or where the
-            request is a long text.
+            Those of three words at least; none where it cannot be told, as by `nearest`, or where
+            the request is a long text.
         """
-        parts = [
-            part[:_HEAD_CHARS]
-            for part in _PART_END.split(_QUOTED.sub(" ", request))
-            if len(_WORD.findall(part)) >= _PART_WORDS
-        ]
+        parts = [part[:_HEAD_CHARS] for part in _parts(request)]
         if not 0 < len(parts) <= _MAX_PARTS:
             return []
         cosines = self._cosines(parts, offers, request)
-        return [] if cosines is None else [[float(one) for one in row] for row in cosines]
+        rows = () if cosines is None else cosines
+        return [
+            Part(text, [float(one) for one in row])
+            for text, row in zip(parts, rows, strict=cosines is not None)
+        ]
 
     def _cosines(
         self, texts: Sequence[str], offers: Sequence[str], request: str
@@ -145,6 +155,16 @@ def is_english(text: str) -> bool:
 def _may_be_english(text: str) -> bool:
     letters = "".join(_WORD.findall(text))
     return bool(letters) and letters.isascii() and not _FOREIGN.search(text)
+
+
+def _parts(request: str) -> list[str]:
+    if len(request) > _MAX_PARTED_CHARS:
+        return []
+    text = re.sub(r"[^\S\n]+", " ", request).strip()
+    if text[:1] in _QUOTES and text[-1:] in _QUOTES:
+        text = text[1:-1]  # then it is the request that stands in quotes
+    parts = _PART_END.split(_QUOTED.sub(" ", text))
+    return [part for part in parts if len(_WORD.findall(part)) >= _PART_WORDS]
 
 
 def _ends(text: str) -> list[str]:

@@ -33,14 +33,13 @@ log = logging.getLogger("localassist.runs")
 # Inside calls the run's temperature does not hold: it is for prose.
 _CALL_TEMPERATURE = 0.2
 MAX_CALL_TOKENS = 1536
-# Logarithms of the probability that another call follows: with the lower one it is not even looked
-# for, with the higher one it is kept whatever it says. On Berkeley's questions the 0.5B's calls too
-# many all lie below the higher one.
+# Logarithms of the probability that another call follows: below the first it is not even looked
+# for, or below the second where a function is meant that was not called; above the third one it is
+# kept whatever it says. On Berkeley's questions the 0.5B's calls too many all lie below that.
 _HARDLY = -3.0
-_SURELY = -0.13
-_LIKELY = -0.69
-# The lower one where a function is meant that was not called.
 _HARDLY_MEANT = -5.0
+_SURELY = -0.13
+_LIKELY = -0.69  # more likely than not
 
 
 class CallWriter:
@@ -91,9 +90,6 @@ class CallWriter:
         Raises:
             Interrupted: the run is to stop.
         """
-        return self._meant.among(self._list(prompt))
-
-    def _list(self, prompt: Sequence[int]) -> list[Call]:
         calls: list[Call] = []
         is_wanted: _Wanted = self._was_asked_for
         functions = self._functions
@@ -103,13 +99,14 @@ class CallWriter:
             is_over = not new or reader.refused in calls or reader.broken_off
             if is_over or self._named is None or not self._may_follow(calls):
                 return calls
-            if reader.refused is not None:
+            is_narrow = functions is not self._functions
+            if reader.refused is not None and not is_narrow:
                 if self._odds(prompt, calls) < _SURELY:
                     return calls
                 calls.append(reader.refused)
                 is_wanted, functions = self._was_asked_for, self._functions
                 continue
-            further = self._further(prompt, calls, could_go_on=functions is self._functions)
+            further = self._further(prompt, calls, could_go_on=not is_narrow)
             if further is None:
                 return calls
             is_wanted, functions = further
@@ -127,8 +124,8 @@ class CallWriter:
             return None
         odds = self._odds(prompt, calls)
         if uncalled and odds > _HARDLY_MEANT:
-            named = [each for each in self._functions if each["name"] in uncalled]
-            return self._was_asked_for, named
+            narrow = [each for each in self._functions if each["name"] in uncalled]
+            return _is_first_of_its_function, narrow
         if missing and odds > _HARDLY:
             return self._is_next(calls, missing), self._functions
         if not could_go_on and odds > _LIKELY:
@@ -192,11 +189,20 @@ class CallWriter:
         begun = dialect.begun(calls)
         more = encode(f'{begun}{dialect.separator}{{"name": "')
         end = encode(begun + dialect.closer + dialect.end)
-        pairs = enumerate(zip(more, end, strict=False))
-        common = next((index for index, (one, other) in pairs if one != other), len(end))
+        common = _shared(more, end)
         # What differs first may be a brace, and small models forget one: up to the comma, then.
-        followed = max(common + 1, len(encode(dialect.followed(calls))))
+        followed = max(common + 1, _shared(more, encode(dialect.followed(calls))))
         return sum(
             self._model.first_logprob([*prompt, *more[:place]], more[place])
             for place in range(common, followed)
         )
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two texts begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _is_first_of_its_function(call: Call, before: Sequence[Call]) -> bool:
+    return all(call.name != each.name for each in before)

@@ -32,17 +32,13 @@ _SMALL_WORDS = frozenset(
 )  # fmt: skip
 _STEM = 5  # letters by which two forms of a word are taken for one
 _CODE = 5  # letters of a code such as MSFT or LAX at most, which the request spells out
-# Without any of these, a request is for one thing: those that list what is wanted, and those that
-# leave it to the model what that is.
-_LISTED = re.compile(
-    r"[,;&\n]|\b(?:also|and|as well|compare|or|plus|then|versus|vs)\b", re.IGNORECASE
-)
-_COUNTED = re.compile(
-    r"\b(?:all|any|both|different|each|eight|eleven|every|few|five|four|nine|others?|seven|several"
-    r"|six|some|ten|three|twelve|two|various)\b",
+# Without any of these, a request is for one thing.
+_SEVERAL = re.compile(
+    r"[,;&\n]|\b(?:also|all|and|any|as well|both|compare|different|each|eight|eleven|every|few|five"
+    r"|four|nine|or|others?|plus|seven|several|six|some|ten|then|three|twelve|two|various|versus"
+    r"|vs)\b",
     re.IGNORECASE,
 )
-_FEW_WORDS = 3  # a longer text is not chosen but composed
 _MOST_ENTITIES = 16  # a text with more is no list of what is wanted, but something to work on
 
 
@@ -61,8 +57,7 @@ class Named:
             told: what else may name values, such as instructions and what was said before.
         """
         self._known = _words("\n".join((request, *told)))
-        self._is_counted = _COUNTED.search(request) is not None
-        self._is_for_one = not self._is_counted and _LISTED.search(request) is None
+        self._is_for_one = _SEVERAL.search(request) is None
         self.entities = frozenset(_entities(request))
 
     def missing_in(self, calls: Sequence[Call]) -> frozenset[str]:
@@ -75,33 +70,20 @@ class Named:
         return self.entities - used
 
     def is_variation(self, call: Call, earlier: Sequence[Call]) -> bool:
-        """Whether the call says once more what is wanted once.
+        """Whether one thing is wanted, and the call says it once more.
 
-        It differs then from an earlier call of its function only in what nobody named. If several
-        things are listed, all names must be in the calls already, as a capital may stand for its
-        country, and only words differ, as a date may stand for *tomorrow*.
+        It differs then from an earlier call of its function only in what nobody named.
         """
-        if not self._is_for_one and (
-            self._is_counted or not self.entities or self.missing_in(earlier)
-        ):
+        if not self._is_for_one:
             return False
         new = dict(_values(json.loads(call.arguments)))
         for other in earlier:
             old = dict(_values(json.loads(other.arguments)))
-            if other.name == call.name and all(
-                self._varies(new.get(path), old.get(path)) for path in new.keys() | old.keys()
+            if other.name == call.name and not any(
+                self._names(new.get(path), old.get(path)) for path in new.keys() | old.keys()
             ):
                 return True
         return False
-
-    def _varies(self, value: Any, instead_of: Any) -> bool:
-        if value == instead_of:
-            return True
-        is_choice = value is None or isinstance(value, bool) or (
-            isinstance(value, str) and len(value.split()) <= _FEW_WORDS
-            and not any(map(str.isdigit, value))
-        )  # fmt: skip
-        return (self._is_for_one or is_choice) and not self._names(value, instead_of)
 
     def names_some_of(self, value: Any) -> bool:
         """Whether a word or number of a value was named, or is short for one that was."""

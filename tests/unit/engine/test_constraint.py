@@ -280,7 +280,18 @@ def test_an_end_token_that_has_a_text_may_come_only_at_the_end(text):
 
 
 LINES = Vocabulary(
-    b"", b"]\n", b"2]\n", b"]]", b'","', b'"x', b"\xc3\xa9\n", b" ]", b" 2]", ends=[256]
+    b"",
+    b"]\n",
+    b"2]\n",
+    b"]]",
+    b'","',
+    b'"x',
+    b"\xc3\xa9\n",
+    b" ]",
+    b" 2]",
+    b" 10",
+    b"150",
+    ends=[256],
 )
 LINE = {text: token for token, text in enumerate(LINES.texts)}
 
@@ -301,6 +312,8 @@ LINE = {text: token for token, text in enumerate(LINES.texts)}
         (Grammar("regex", r"\[[0-9,]*\]"), b"[1", b" ]", b"]"),  # only the space may not come first
         (Grammar("regex", r"\[[0-9,]*\]"), b"[1,", b" 2]", b"2"),
         (Grammar("regex", r"\[ ?[0-9,]*\]"), b"[", b" 2]", b" "),
+        (Grammar("regex", "[0-9]+"), b"5", b" 10", None),  # that would be 510
+        (Grammar("regex", "[0-9]{1,2}"), b"", b"150", None),  # and that 15
         (Grammar("regex", r"\[[0-9,]*\]"), b"[1", b"", None),  # the end of the answer
         (Grammar("regex", "[0-9]", trigger="<n>"), b"x", b"]\n", None),  # not yet bound
     ],

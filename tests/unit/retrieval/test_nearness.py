@@ -125,7 +125,11 @@ def test_a_request_is_read_whole_however_much_was_said_before(nearness):
 
 def test_each_part_of_a_request_is_compared_with_each_offer(nearness):
     request = "Find out what the weather is, then get me a table. And the triangle of Rome?"
-    assert nearness.of_parts(request, OFFERS) == [[1.25, 0.25], [0.25, 1.25], [0.25, 0.25]]
+    assert nearness.of_parts(request, OFFERS) == [
+        ("Find out what the weather is", [1.25, 0.25]),
+        ("get me a table.", [0.25, 1.25]),
+        ("And the triangle of Rome?", [0.25, 0.25]),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +145,9 @@ def test_each_part_of_a_request_is_compared_with_each_offer(nearness):
             "Show what's in Ann's letter and Bob's answer",
             ["Show what's in Ann's letter", "Bob's answer"],
         ),
+        ('"Get me a table," she wrote. What is it?', ["What is it?"]),
+        ('"Get me a table. What is it?"', ["Get me a table.", "What is it?"]),
+        ("What    is\tthe weather", ["What is the weather"]),
         ("", []),
         ("Get it and go", []),
     ],
@@ -154,6 +161,7 @@ def test_a_request_is_parted_where_it_may_go_on_with_something_else(
 
 def test_a_long_text_is_no_request_with_parts(nearness, topics):
     assert nearness.of_parts("It is what it is. " * 33, OFFERS) == []
+    assert nearness.of_parts("What is the weather" + " " * 250_000 + "?", OFFERS) == []
     assert topics.read == []
 
 

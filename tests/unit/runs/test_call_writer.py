@@ -8,6 +8,7 @@ import pytest
 
 from localassist.engine.request import SamplingParams, TokenEvent
 from localassist.engine.tool_dialect import FENCE, TAGS, Call, ToolHabits
+from localassist.retrieval.nearness import Part
 from localassist.runs.call_writer import CallWriter
 from localassist.runs.function_calls import FunctionCaller
 from localassist.runs.meant import Meant
@@ -97,7 +98,7 @@ def test_what_the_request_names_and_no_call_has_is_called_for_too():
     assert model.goes_on == [False, True]  # counted as one answer
 
 
-BOTH = Meant(NAMES, [[0.9, 0.1], [0.1, 0.9]])
+BOTH = Meant(NAMES, [Part("the weather", [0.9, 0.1]), Part("a table", [0.1, 0.9])])
 TABLE = Call("book_table", '{"at": "Nobu"}')
 TWO_THINGS = "Find the weather in Rome. Then get us a table."
 
@@ -126,17 +127,19 @@ def test_behind_what_a_part_is_for_the_model_may_go_on(odds, calls):
 def test_where_the_model_is_very_sure_no_part_is_called_for():
     model = Model(([ROME], True), odds=-6.0)
     assert write(model, TWO_THINGS, meant=BOTH) == [ROME]
+    assert (len(model.begun), model.watched[-1]) == (1, FENCE.followed([ROME]))
 
 
 def test_where_a_call_of_a_part_does_not_come_the_list_ends():
     model = Model(([ROME], True), ([], True))
     assert write(model, TWO_THINGS, meant=BOTH) == [ROME]
+    assert len(model.begun) == 2
 
 
-def test_a_call_that_no_part_is_for_is_left_out():
-    model = Model(([TABLE, ROME], True))
-    one = Meant(NAMES, [[0.9, 0.1]])
-    assert write(model, "What is the weather in Rome, and only there?", meant=one) == [ROME]
+def test_of_what_a_part_is_for_one_call_is_asked_for():
+    other = Call("book_table", '{"at": "Luigi"}')
+    model = Model(([ROME], True), ([TABLE, other], True), odds=-4.0)
+    assert write(model, TWO_THINGS, meant=BOTH) == [ROME, TABLE]
 
 
 def test_a_further_call_that_is_not_about_what_is_missing_is_dropped():

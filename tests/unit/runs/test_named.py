@@ -29,17 +29,6 @@ FASTEST = call(start="Sydney", end="Melbourne", kind="fastest")
         ("Is it open on Friday?", call(day="Friday", late=False), call(day="Friday", late=True)),
         ("The weather in Rome", call(city="Rome"), call(city="Rome", days=3)),
         ("What is the price of it?", call(q="The price"), call(q="What is the colour of it?")),
-        # Several things are listed, and all their names are in the first call.
-        (
-            "How far is it from Boston, USA, to Rome?",
-            call(start="Boston, USA", end="Rome", unit="miles"),
-            call(start="Boston, USA", end="Rome", unit="kilometers"),
-        ),
-        (
-            "Temperature and humidity of Tokyo",
-            call(city="Tokyo", measure="c"),
-            call(city="Tokyo", measure="f", daily=True),
-        ),
     ],
 )
 def test_what_differs_in_nothing_that_was_named_is_a_variation(request_, first, second):

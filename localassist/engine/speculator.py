@@ -38,6 +38,7 @@ class Speculator:
         self._is_text = is_text
         self._last_seen: dict[tuple[int, ...], int] = {}
         self._num_indexed = 0
+        self._source: int | None = None  # what was copied last stands before it
         self._size = _SIZES[0]
         # One may be wrong before anything was gained.
         self._balance = min(self._price(self._size), _PAYS * self._size)
@@ -50,16 +51,22 @@ class Speculator:
         """
         self._balance += _LOSS
         at = self._find(tokens)
+        self._source = None if at is None else at + 1
         following = [] if at is None else tokens[at : at + self._size]
         text = list(takewhile(self._is_text, following))
         for size in (self._size, _SIZES[0]):
             draft = text[:size]
+            # Between the two sizes a step costs more for a token than at either.
+            if len(draft) < size > _SIZES[0]:
+                continue
             if self._price(len(draft)) <= min(self._balance, _PAYS * len(draft)):
                 return draft
         return []
 
     def checked(self, *, drafted: int, accepted: int) -> None:
         """Of a draft, the first `accepted` tokens were right."""
+        if self._source is not None:
+            self._source += accepted
         # A step yields one token anyhow.
         self._balance += accepted - self._price(drafted)
         right = accepted == drafted
@@ -70,7 +77,11 @@ class Speculator:
         return self._curve.cost(drafted + 1) / self._curve.cost(1) - 1
 
     def _find(self, tokens: Sequence[int]) -> int | None:
-        """Where the last NGRAM tokens stood before: the position behind them."""
+        """Where the last NGRAM tokens stood before: the position behind them.
+
+        That is where they are being copied from, if they stand there. Else it is the last such
+        place, which may be in the copy: what is alike in a text goes on in several ways.
+        """
         end = len(tokens)
         if end <= NGRAM:
             return None
@@ -78,4 +89,8 @@ class Speculator:
         for stop in range(max(self._num_indexed + 1, NGRAM), end):
             self._last_seen[tuple(tokens[stop - NGRAM : stop])] = stop
         self._num_indexed = end - 1
-        return self._last_seen.get(tuple(tokens[end - NGRAM : end]))
+        last = tuple(tokens[end - NGRAM : end])
+        source = self._source
+        if source is not None and source < end and tuple(tokens[source - NGRAM : source]) == last:
+            return source
+        return self._last_seen.get(last)

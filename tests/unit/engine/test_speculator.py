@@ -58,7 +58,30 @@ def test_a_draft_is_always_a_piece_of_the_text_behind_the_same_tokens(tokens, st
         draft = speculator.draft(text)
         places = range(NGRAM, end)
         found = [at for at in places if text[at - NGRAM : at] == text[end - NGRAM :]]
-        assert draft == (text[found[-1] :][:15] if found else [])
+        assert draft in ([text[at:][:15] for at in found] or [[]])
+
+
+def test_what_is_copied_goes_on_where_it_comes_from():
+    """Two lines begin alike; the copy of the first is no place to copy the second one from."""
+    alike = list(range(20, 40))
+    source = [1, *alike, 2, *alike, 3, *range(50, 70)]
+    copied = source[:NGRAM]
+    speculator = Speculator(CHEAP)
+    accepted = []
+    while len(copied) < 41:
+        draft = speculator.draft([*source, *copied])
+        right = source[len(copied) :][: len(draft)] == draft
+        accepted.append(len(draft) if right else None)
+        speculator.checked(drafted=len(draft), accepted=len(draft))
+        copied = source[: len(copied) + len(draft) + 1]
+    assert accepted == [15, 31]
+
+
+def test_a_draft_has_a_size_that_is_fast():
+    speculator = Speculator(CHEAP)
+    speculator.checked(drafted=15, accepted=15)
+    # 23 tokens follow, and 24 rows are dearer than 16.
+    assert speculator.draft(repeating(80)) == [*SEEN[88:], 1, 2, 3]
 
 
 def test_after_a_draft_that_was_right_the_next_one_is_longer_and_after_a_wrong_one_short_again():

@@ -223,8 +223,7 @@ class Constraint:
         if not self._active or self._vocabulary.is_end(token):
             return None
         text = self._vocabulary.token_bytes(token)
-        bare = text.lstrip()
-        for part in (text, bare):
+        for part in dict.fromkeys((text, text.lstrip())):
             for size in range(len(part), 0, -1):
                 if _is_within_number(part, size):
                     continue

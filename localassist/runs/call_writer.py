@@ -12,6 +12,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from localassist.engine.prefix_cache import common_prefix
 from localassist.engine.request import GenerationRequest
 from localassist.engine.tool_dialect import MAX_CALLS, Call, CallReader
 from localassist.errors import BadRequestError
@@ -189,19 +190,13 @@ class CallWriter:
         begun = dialect.begun(calls)
         more = encode(f'{begun}{dialect.separator}{{"name": "')
         end = encode(begun + dialect.closer + dialect.end)
-        common = _shared(more, end)
+        common = common_prefix(more, end)
         # What differs first may be a brace, and small models forget one: up to the comma, then.
-        followed = max(common + 1, _shared(more, encode(dialect.followed(calls))))
+        followed = max(common + 1, common_prefix(more, encode(dialect.followed(calls))))
         return sum(
             self._model.first_logprob([*prompt, *more[:place]], more[place])
             for place in range(common, followed)
         )
-
-
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two texts begin with alike."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _is_first_of_its_function(call: Call, before: Sequence[Call]) -> bool:

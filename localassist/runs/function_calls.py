@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from localassist.engine.chat_template import ChatMessage
 from localassist.engine.code_dialect import OPENER as CODE_OPENER
 from localassist.engine.json_schema import problems
+from localassist.engine.prefix_cache import common_prefix
 from localassist.engine.tool_dialect import (
     FENCE,
     MOST_SHIFT,
@@ -143,9 +144,8 @@ class FunctionCaller:
         """Whether what its first token begins is rather a call than code."""
         engine = model.engine
         call, code = (engine.encode_frame(text) for text in (self._dialect.opener, CODE_OPENER))
-        pairs = enumerate(zip(call, code, strict=False))
-        common = next((index for index, (one, other) in pairs if one != other), 0)
-        if common == 0:
+        common = common_prefix(call, code)
+        if common in (0, len(call), len(code)):
             return True
         then = [*prompt, *call[:common]]
         wanted = [tokens[common] for tokens in (call, code)]

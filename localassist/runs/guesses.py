@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from localassist.engine.json_schema import problems
+from localassist.engine.prefix_cache import common_prefix
 from localassist.engine.tool_dialect import Call, arguments_schema
 
 if TYPE_CHECKING:
@@ -105,10 +106,9 @@ class Guesses:
         end = f"{text}}}}}{self.dialect.closer}{self.dialect.end}"
         if encode(on) != self.model.engine.encode_text(on):
             return _NEVER  # texts in it read as control tokens
-        over = encode(end)
-        pairs = enumerate(zip(encode(on), over, strict=False))
-        common = next((index for index, (one, other) in pairs if one != other), None)
-        if common is None:
+        more, over = encode(on), encode(end)
+        common = common_prefix(more, over)
+        if common == min(len(more), len(over)):
             return _NEVER
         return self.model.first_logprob([*prompt, *over[:common]], over[common])
 

@@ -132,7 +132,8 @@ class LlamaContext:
             ends.append(end)
         if num_rows > end:
             self._put([self._filler] * (num_rows - end), end, start=0, seq_id=self._scratch)
-            self._wanted[end:num_rows] = 1
+            # Where all rows have logits, it is also their kernel that wants so many rows.
+            self._wanted[end:num_rows] = self._wanted[:end].all()
         self._decode(max(end, num_rows))
         if num_rows > end:
             self.truncate(self._scratch, 0)

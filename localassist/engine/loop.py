@@ -291,11 +291,10 @@ class EngineLoop:
     def _note_time(self, batch: Batch, seconds: float) -> None:
         self.times.num_steps += 1
         self.times.decode_s += seconds
-        num_tokens = batch.num_tokens
+        num_rows = max(batch.num_tokens, batch.num_rows)
         if batch.num_prefilled:
-            self._scheduler.plan.observe_prefill(num_tokens=num_tokens, seconds=seconds)
+            self._scheduler.plan.observe_prefill(num_tokens=num_rows, seconds=seconds)
             return
-        num_rows = max(num_tokens, batch.num_rows)
         before = self._governor.num_threads
         apart_s = self._quiet.apart_s if batch.apart else None
         expected_s = self._quiet.cost(num_rows) if apart_s is None else apart_s

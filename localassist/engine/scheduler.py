@@ -186,7 +186,12 @@ class Scheduler:
             chunks.append(self._chunk(sequence, size))
             budget -= size
         num_tokens = sum(len(chunk.tokens) for chunk in chunks)
-        return Batch(chunks, num_prefilled=num_tokens - num_rows)
+        padded = self.plan.padded(num_tokens, depth=_depth(chunks))
+        return Batch(
+            chunks,
+            num_prefilled=num_tokens - num_rows,
+            num_rows=self._if_room(padded, at_least=num_tokens),
+        )
 
     def computed(self, batch: Batch) -> None:
         """The batch was decoded: its tokens are in the context now."""
@@ -249,10 +254,11 @@ class Scheduler:
             return Batch([self._chunk(sequence, 1) for sequence in pair], apart=True)
         size = curve.group(most)
         chunks = [self._chunk(sequence, 1) for sequence in decoding[:size]]
-        num_rows = curve.padded(size)
-        if self._cache.cells.num_used + num_rows > self._n_ctx:
-            num_rows = size
-        return Batch(chunks, num_rows=num_rows)
+        return Batch(chunks, num_rows=self._if_room(curve.padded(size), at_least=size))
+
+    def _if_room(self, num_rows: int, *, at_least: int) -> int:
+        room = min(self._capacity - self._cache.cells.num_used, self._n_batch)
+        return num_rows if num_rows <= room else at_least
 
     def _pair(self, decoding: list[Sequence]) -> list[Sequence]:
         """The first sequence and the next one beside which it can be computed, if there is any."""
@@ -355,6 +361,12 @@ class Scheduler:
 def _headroom(sequence: Sequence) -> int:
     left = sequence.max_tokens - sequence.num_generated_tokens
     return min(ANSWER_HEADROOM, left)
+
+
+def _depth(chunks: list[Chunk]) -> float:
+    """How many tokens come before one of the chunks' tokens, on average."""
+    before = [len(chunk.tokens) * (chunk.start + len(chunk.tokens) / 2) for chunk in chunks]
+    return sum(before) / sum(len(chunk.tokens) for chunk in chunks)
 
 
 def _seq_id(sequence: Sequence) -> int:

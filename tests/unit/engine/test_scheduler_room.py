@@ -294,6 +294,24 @@ def test_a_step_is_padded_only_while_there_is_room():
     assert 2 in padded
 
 
+@pytest.mark.parametrize(("spare", "num_rows"), [(0, 63), (1, 64)])
+def test_a_prompt_is_padded_only_while_there_is_room(spare, num_rows):
+    prompt = len(Machine().add("a" * 30).tokens)
+    machine = Machine(n_ctx=63 + spare, plan=StepPlan(CostCurve({32: 0.01})))
+    machine.add("a" * (93 - prompt), max_tokens=1)
+    machine.step()
+    batch = machine.batches[0]
+    assert (batch.num_tokens, batch.num_rows, batch.num_prefilled) == (63, num_rows, 63)
+
+
+def test_a_prompt_is_not_padded_beyond_what_a_step_may_have():
+    prompt = len(Machine().add("a" * 30).tokens)
+    machine = Machine(n_batch=63, plan=StepPlan(CostCurve({32: 0.01})))
+    machine.add("a" * (93 - prompt), max_tokens=1)
+    machine.step()
+    assert machine.batches[0].num_rows == 63
+
+
 # --- deterministic ---
 
 

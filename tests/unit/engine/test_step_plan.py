@@ -158,6 +158,35 @@ def test_a_few_tokens_get_no_step_of_their_own(num_pending, chunk):
     assert plan_at(200).chunk(num_rows=0, num_pending=num_pending, limit=512) == chunk
 
 
+@pytest.mark.parametrize(
+    ("num_tokens", "depth", "num_rows"),
+    [
+        (63, 0, 64),  # the faster kernels alone are worth it
+        (56, 0, 56),
+        (56, 1000, 64),  # row by row, attention takes longer
+        (45, 100, 45),
+        (45, 4000, 64),
+        (20, 100_000, 20),  # a tile is three times as many rows
+        (64, 4000, 64),
+        (100, 4000, 100),
+    ],
+)
+def test_a_prompt_is_padded_to_a_tile_where_row_by_row_costs_more(num_tokens, depth, num_rows):
+    assert StepPlan().padded(num_tokens, depth=depth) == num_rows
+
+
+def test_a_short_prompt_is_padded_as_a_group_of_answers_is():
+    plan = StepPlan(CostCurve({12: 1.1, 15: 1.4, 16: 1.0}))
+    assert [plan.padded(size, depth=0) for size in (12, 14, 16)] == [16, 16, 16]
+    assert StepPlan(CostCurve({12: 1.0, 15: 1.4, 16: 1.3})).padded(12, depth=0) == 12
+
+
+@given(CURVES, st.integers(1, 512), st.floats(0, 1e6))
+def test_a_padded_prompt_is_never_much_more_than_it_is(curve, num_tokens, depth):
+    num_rows = StepPlan(curve).padded(num_tokens, depth=depth)
+    assert num_tokens <= num_rows <= 2.2 * num_tokens
+
+
 def test_running_answers_do_not_wait_longer_for_the_last_few_tokens():
     assert plan_at(220).chunk(num_rows=4, num_pending=80, limit=512) == TILE - 4
 

@@ -73,7 +73,8 @@ class Lanes:
         """Compute the chunks in one batch in the main lane; see Backend."""
         for chunk in chunks:
             self._bring_back(chunk.seq_id, chunk.start)
-        reads = sum(len(chunk.tokens) for chunk in chunks) > _MOST_ROWS
+        num_tokens = sum(len(chunk.tokens) for chunk in chunks)
+        reads = max(num_tokens, num_rows) > _MOST_ROWS
         self._use_main_threads(self._most_threads if reads else self._num_threads)
         rows = self._main.decode(chunks, num_rows=num_rows)
         for chunk in chunks:

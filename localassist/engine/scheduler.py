@@ -186,7 +186,9 @@ class Scheduler:
             chunks.append(self._chunk(sequence, size))
             budget -= size
         num_tokens = sum(len(chunk.tokens) for chunk in chunks)
-        padded = self.plan.padded(num_tokens, depth=_depth(chunks))
+        # A tile would read the contexts of all its tokens for each of them.
+        depth = _depth(chunks[0]) if len(chunks) == 1 else None
+        padded = self.plan.padded(num_tokens, depth=depth)
         return Batch(
             chunks,
             num_prefilled=num_tokens - num_rows,
@@ -215,8 +217,10 @@ class Scheduler:
     def relieve(self, batch: Batch) -> bool:
         """The context had no room for `batch`: free some; False if nothing can be freed."""
         # Believe it until a sequence ends: else what is pushed out would come back at once.
-        most = self._cache.cells.num_used + batch.num_tokens - 1
-        self._capacity = min(self._capacity, most)
+        num_rows = max(batch.num_tokens, batch.num_rows)
+        self._capacity = min(self._capacity, self._cache.cells.num_used + num_rows - 1)
+        if num_rows > batch.num_tokens:  # it may fit without padding
+            return True
         freed = self._cache.evict(num_tokens=batch.num_tokens)
         if not freed and len(self._running) > 1:
             freed = self._preempt(self._running[-1])
@@ -363,10 +367,9 @@ def _headroom(sequence: Sequence) -> int:
     return min(ANSWER_HEADROOM, left)
 
 
-def _depth(chunks: list[Chunk]) -> float:
-    """How many tokens come before one of the chunks' tokens, on average."""
-    before = [len(chunk.tokens) * (chunk.start + len(chunk.tokens) / 2) for chunk in chunks]
-    return sum(before) / sum(len(chunk.tokens) for chunk in chunks)
+def _depth(chunk: Chunk) -> float:
+    """How many tokens come before one of the chunk's, on average."""
+    return chunk.start + len(chunk.tokens) / 2
 
 
 def _seq_id(sequence: Sequence) -> int:

@@ -94,14 +94,14 @@ class ScriptedBackend:
 
     # --- context ---
 
-    def decode(self, chunks: Sequence[Chunk], *, num_rows: int = 0) -> list[list[Row]]:  # noqa: ARG002  # a row costs nothing here
+    def decode(self, chunks: Sequence[Chunk], *, num_rows: int = 0) -> list[list[Row]]:
         """Append the chunks' tokens; the wanted rows point at the scripted answer's next byte."""
         if self._gate is not None:
             self._gate.acquire()
         if self._aborted:
             raise DecodeAbortedError("The step was given up.")
         used = sum(len(cells) for cells in self._cells.values())
-        if used + sum(len(chunk.tokens) for chunk in chunks) > self.n_ctx:
+        if used + max(num_rows, sum(len(chunk.tokens) for chunk in chunks)) > self.n_ctx:
             raise NoRoomError("The context is full.", code="context_full")
         rows: list[list[Row]] = []
         for chunk in chunks:

@@ -128,13 +128,16 @@ class StepPlan:
             size = num_pending
         return min(size, limit)
 
-    def padded(self, num_tokens: int, *, depth: float) -> int:
+    def padded(self, num_tokens: int, *, depth: float | None) -> int:
         """Rows of a step that reads prompt: more than its tokens where that costs less.
 
         Args:
             num_tokens: of the step.
-            depth: how many tokens come before one of them, on average.
+            depth: how many tokens come before one of them, on average; None if they belong to
+                several sequences, which no tile is made of.
         """
+        if depth is None:
+            return self.curve.padded(num_tokens)
         tile = TILE * (1 + _TILED_ATTENTION * depth)
         plain = num_tokens * (_SMALL_COST + _SMALL_ATTENTION * depth)
         if num_tokens < TILE and tile < _PADDING_PAYS * plain:
@@ -142,7 +145,7 @@ class StepPlan:
         return self.curve.padded(num_tokens)
 
     def seconds(self, num_tokens: int) -> float:
-        """How long a step of so many tokens, most of them of a prompt, will take."""
+        """How long a step of so many rows, most of them of a prompt, will take."""
         tiled, small = self._tiled_rate, self._small_rate
         guess = 32 / self.curve.cost(32)
         if num_tokens < TILE:
@@ -150,7 +153,7 @@ class StepPlan:
         return num_tokens / (tiled or small or guess)
 
     def observe_prefill(self, *, num_tokens: int, seconds: float) -> None:
-        """A step of so many tokens, most of them of a prompt, took so long."""
+        """A step of so many rows, most of them of a prompt or its padding, took so long."""
         if num_tokens < _SIZES[-1] or seconds <= 0:
             return
         rate = num_tokens / seconds

@@ -304,6 +304,37 @@ def test_a_prompt_is_padded_only_while_there_is_room(spare, num_rows):
     assert (batch.num_tokens, batch.num_rows, batch.num_prefilled) == (63, num_rows, 63)
 
 
+def test_a_turn_deep_in_a_conversation_is_padded_and_beside_other_answers_it_is_not():
+    machine = Machine(n_ctx=16_384, plan=StepPlan(CostCurve({32: 0.01})))
+    machine.add("a" * 2000, max_tokens=1)
+    machine.run(until=lambda: machine.scheduler.idle)
+    machine.add("a" * 2000 + "b" * 40, max_tokens=1)
+    machine.step()
+    alone = machine.batches[-1]
+    assert alone.num_tokens < 60
+    assert alone.num_rows == 64
+
+    other = machine.add("a" * 2000 + "c" * 20, max_tokens=100)
+    machine.run(until=lambda: other.decoding)
+    machine.add("a" * 2000 + "d" * 40, max_tokens=1)
+    machine.step()
+    beside = machine.batches[-1]
+    assert len(beside.chunks) == 2
+    assert beside.num_rows == beside.num_tokens == alone.num_tokens + 1
+
+
+def test_a_context_too_full_for_padding_is_not_too_full_for_the_prompt():
+    prompt = len(Machine().add("a" * 30).tokens)
+    machine = Machine(n_ctx=200, plan=StepPlan(CostCurve({32: 0.01})))
+    machine.backend.n_ctx = 63  # less than anybody had counted on
+    sequence = machine.add("a" * (93 - prompt), max_tokens=1)
+    machine.step()
+    assert not machine.batches
+    machine.step()
+    assert machine.batches[0].num_rows == 63
+    assert sequence.num_computed_tokens == 63
+
+
 def test_a_prompt_is_not_padded_beyond_what_a_step_may_have():
     prompt = len(Machine().add("a" * 30).tokens)
     machine = Machine(n_batch=63, plan=StepPlan(CostCurve({32: 0.01})))

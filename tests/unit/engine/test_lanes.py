@@ -174,10 +174,33 @@ def test_prompts_are_read_with_all_threads_and_answers_with_as_many_as_said():
     main = Plain()
     lanes = lanes_of(main, num_threads=5)
     lanes.use_threads(1)
-    put(lanes, 0, b"a" * 64)
-    put(lanes, 0, b"b", 64)
-    put(lanes, 0, b"b" * 16, 65)
+    put(lanes, 0, b"a" * 8)
+    put(lanes, 0, b"b", 8)
     assert main.threads == [5, 1]
+    lanes.close()
+
+
+def test_a_few_words_of_a_prompt_take_as_many_threads_as_said_until_they_are_padded():
+    main = Plain()
+    lanes = lanes_of(main, num_threads=5)
+    lanes.use_threads(1)
+    put(lanes, 0, b"a" * 7)
+    assert main.threads == [1]
+    lanes.decode([chunk(0, b"b" * 7, 7)], num_rows=8)
+    assert main.threads == [1, 5]
+    lanes.close()
+
+
+def test_however_many_answers_or_drafts_take_as_many_threads_as_said():
+    main = Plain()
+    lanes = lanes_of(main, num_threads=5)
+    lanes.use_threads(1)
+    lanes.decode([chunk(seq_id, b"a", 0) for seq_id in range(32)])
+    lanes.decode([chunk(seq_id, b"a", 1) for seq_id in range(7)], num_rows=8)
+    lanes.decode([Chunk(None, 0, list(b"draft" * 8), 2, num_logits=40)])
+    assert main.threads == [1]
+    lanes.decode([*(chunk(seq_id, b"a", 2) for seq_id in range(1, 7)), chunk(7, b"ab", 1)])
+    assert main.threads == [1, 5]
     lanes.close()
 
 

@@ -30,6 +30,8 @@ MAX_GRAMMAR_CHARS = 500_000
 _MAX_ITEMS_IN_ROW = 20_000
 _EMBEDDED = "%json"
 _DIGITS = frozenset(bytes([digit]) for digit in b"0123456789")
+# Of each bracket that closes, the one inside it that may have been forgotten.
+_CLOSING = {b"]": b"}", b"}": b"]"}
 _IN_NUMBERS = _DIGITS | {b".", b"e", b"E"}
 
 
@@ -232,6 +234,27 @@ class Constraint:
                 if is_whole and self.allows_instead(first, token):
                     return first
         return None
+
+    def forgotten_before(self, token: int) -> int | None:
+        """The bracket that must close before a refused token's bracket may, if that is why.
+
+        Small models leave one out behind long arguments. The likeliest token that may follow
+        was a comma of 0.3 % there, and a call that they did not mean.
+        """
+        if not self._active or self._vocabulary.is_end(token):
+            return None
+        meant = self._vocabulary.token_bytes(token).lstrip()[:1]
+        if meant not in _CLOSING:
+            return None
+        closing, meant_closing = self._byte_token(_CLOSING[meant]), self._byte_token(meant)
+        for count in (1, 2):
+            tokens = [closing] * count + [meant_closing]
+            if self._matcher.validate_tokens(tokens) == len(tokens):
+                return closing
+        return None
+
+    def _byte_token(self, text: bytes) -> int:
+        return int(self._tokenizer.tokenize_bytes(text)[0])
 
     def mask_instead(self, refused: int) -> npt.NDArray[np.bool_]:
         """Which tokens may follow instead of one that may not, shape (n_vocab,).

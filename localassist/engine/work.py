@@ -121,10 +121,12 @@ class Work:
         return token
 
     def _choose_another(self, row: Row, refused: int, constraint: Constraint) -> int:
-        begun = constraint.beginning_of(refused)
-        if begun is not None:
-            self.sampler.replace(refused, begun)
-            return begun
+        meant = constraint.beginning_of(refused)
+        if meant is None:
+            meant = constraint.forgotten_before(refused)
+        if meant is not None:
+            self.sampler.replace(refused, meant)
+            return meant
         if self.generation.request.sampling.temperature <= 0:
             # The likeliest that is allowed; most often it is among the first.
             for token in self.sampler.ranked(row, _ASKED):

@@ -371,6 +371,48 @@ def test_a_list_of_calls_ends_where_the_model_ends_it(small_client):
     assert called(small_client, request, ROUTE, CLUB) == [{"start": "Lyon", "end": "Turin"}]
 
 
+QUIZ = {
+    "type": "function",
+    "function": {
+        "name": "display_quiz",
+        "description": "Displays a quiz, and returns the responses.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "title": {"type": "string"},
+                "questions": {
+                    "type": "array",
+                    "description": "Questions, with choices if they are multiple choice.",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "question_text": {"type": "string"},
+                            "question_type": {
+                                "type": "string",
+                                "enum": ["MULTIPLE_CHOICE", "FREE_RESPONSE"],
+                            },
+                            "choices": {"type": "array", "items": {"type": "string"}},
+                        },
+                        "required": ["question_text"],
+                    },
+                },
+            },
+            "required": ["title", "questions"],
+        },
+    },
+}
+
+
+def test_one_quiz_is_called_for_once(small_client):
+    """Behind the list of its questions the model forgets a bracket, which is no further call."""
+    request = (
+        "Make a quiz with 2 questions: One open ended, one multiple choice. Then, give me feedback "
+        "for the responses."
+    )
+    (quiz,) = called(small_client, request, QUIZ)
+    assert len(quiz["questions"]) == 2
+
+
 def test_a_further_call_leads_to_no_others(small_client):
     request = "How will the weather be in Nice on Friday and Saturday evening?"
     friday, saturday = called(small_client, request, FORECAST, HOTEL)

@@ -327,6 +327,55 @@ def test_of_a_refused_token_its_longest_beginning_that_may_follow(
     assert (None if found is None else LINES.token_bytes(found)) == beginning
 
 
+DEEP = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"a": INTEGER, "b": {"type": "array", "items": INTEGER}, "c": OBJECT},
+        "required": ["a"],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "refused", "forgotten"),
+    [
+        (b'[{"a": 5', b"]", b"}"),
+        (b'[{"a": 5', b"]\n", b"}"),
+        (b'[{"a": 5', b" ]", b"}"),
+        (b'[{"a": 5, "c": {"b": 6', b"]", b"}"),  # two of them
+        (b'[{"a": 5, "b": [6', b"}", b"]"),
+        (b'[{"a"', b"]", None),  # there is more to come than a bracket
+        (b"[{", b"]", None),
+        (b'[{"a": 5}, ', b"]", None),
+        (b'[{"a": 5', b"x", None),  # it is no bracket
+        (b'[{"a": 5', b"", None),  # the end of the answer
+    ],
+)
+def test_a_bracket_may_have_been_forgotten_before_a_refused_one(before, refused, forgotten):
+    constraint = GrammarCompiler(LINES).compile(schema(DEEP))
+    assert follow(constraint, before)
+    refused = LINE[refused]
+    assert not constraint.allows(refused)
+    found = constraint.forgotten_before(refused)
+    assert (None if found is None else LINES.token_bytes(found)) == forgotten
+    if found is not None:
+        assert constraint.allows(found)
+
+
+def test_no_bracket_was_forgotten_where_the_refused_one_closes_nothing():
+    constraint = GrammarCompiler(LINES).compile(
+        schema({"type": "array", "items": {"type": "array", "items": INTEGER}})
+    )
+    assert follow(constraint, b"[[5")
+    assert constraint.forgotten_before(ord("}")) is None
+
+
+def test_before_its_trigger_a_grammar_misses_no_bracket():
+    constraint = GrammarCompiler(LINES).compile(schema(DEEP, trigger="<n>"))
+    assert constraint.forgotten_before(LINE[b"]"]) is None
+
+
 @pytest.mark.parametrize("vocabulary", [SCRIPTED, LINES])
 @pytest.mark.parametrize(
     ("before", "meant", "instead"),

@@ -43,9 +43,10 @@ def rows_of(text, *, then=""):
 class Only:
     """A constraint: the answer is made of these characters and is complete at a length."""
 
-    def __init__(self, characters, *, length=1000, begins=None):
+    def __init__(self, characters, *, length=1000, begins=None, lacks=None):
         self.tokens = tokens_of(characters)
         self.begins = begins or {}
+        self.lacks = lacks or {}
         self.length = length
         self.accepted = []
 
@@ -58,6 +59,9 @@ class Only:
 
     def beginning_of(self, token):
         return self.begins.get(token)
+
+    def forgotten_before(self, token):
+        return self.lacks.get(token)
 
     def accept(self, token):
         assert self.allows(token)
@@ -234,6 +238,17 @@ def test_of_a_refused_token_what_may_stand_is_kept(temperature):
     one.take(rows_of("a", then="b"), [])
 
     assert answer_tokens(one) == "c"  # though b is likelier
+    assert constraint.accepted == tokens_of("c")
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_before_a_refused_token_what_was_forgotten_is_written(temperature):
+    constraint = Only("bc", lacks={ord("a"): ord("c")})
+    one = work(constraint=constraint, sampling=SamplingParams(temperature=temperature))
+
+    one.take(rows_of("a", then="b"), [])
+
+    assert answer_tokens(one) == "c"
     assert constraint.accepted == tokens_of("c")
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 MODELS = ("qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct")
 SEEDS = 20
+_ROUNDS = 5
 TUTOR = "You are a personal math tutor. Answer questions briefly, in a sentence or less."
 QUIZ_REQUEST = (
     "Make a quiz with 2 questions: One open ended, one multiple choice. Then, give me feedback for "
@@ -264,25 +265,36 @@ def quiz(client: Client, name: str, seeds: int) -> None:
 # --- time ---
 
 
-def overhead(client: Client, name: str, rounds: int) -> None:
+def overheads(client: Client, name: str, folder: Path) -> None:
+    """Print a call's time over the model's own: of one function, and where there are several."""
+    asked = [([QUIZ], f"Round {number}. {QUIZ_REQUEST}") for number in range(_ROUNDS)]
+    overhead(client, name, "one function", asked)
+    for category in ("multiple", "parallel_multiple"):
+        questions = berkeley.load(folder, category, _ROUNDS)
+        asked = [(each.functions, each.text) for each in questions]
+        overhead(client, name, category, asked)
+
+
+def overhead(
+    client: Client, name: str, label: str, asked: Sequence[tuple[list[dict[str, Any]], str]]
+) -> None:
     """A call's time over that of the model alone: its prompt, and as many tokens."""
     from localassist.engine.request import GenerationRequest
 
     runtime = client._runtime  # both sides in one process, on one model
     ratios = []
     with runtime.engines.use(name) as engine:
-        for number in range(rounds):
-            text = f"Round {number}. {QUIZ_REQUEST}"
+        for number, (functions, text) in enumerate(asked):
             started = time.perf_counter()
             run = ask(
-                client, [QUIZ], text, instructions=TUTOR, tool_choice="required", temperature=0
+                client, functions, text, instructions=TUTOR, tool_choice="required", temperature=0
             )
             took = time.perf_counter() - started
             steps = client.beta.threads.runs.steps.list(run.id, thread_id=run.thread_id)
             usage = steps.data[0].usage
             assert usage is not None
-            # Another first token, or the cache would know the prompt.
-            prompt = [*engine.encode_text(f"{number}"), *engine.encode_text("sea " * 4000)]
+            # Another beginning, or the cache would know the prompt.
+            prompt = [*engine.encode_text(f"{label} {number}"), *engine.encode_text("sea " * 4000)]
             started = time.perf_counter()
             for _ in engine.submit(
                 GenerationRequest(
@@ -293,7 +305,7 @@ def overhead(client: Client, name: str, rounds: int) -> None:
             ):
                 pass
             ratios.append(took / (time.perf_counter() - started))
-    report(f"{name}: a call over the model's own time", ratios, unit="")
+    report(f"{name}: {label}, a call over the model's own time", ratios, unit="")
 
 
 def main() -> None:
@@ -331,7 +343,7 @@ def main() -> None:
             if "quiz" in options.only:
                 quiz(client, name, options.seeds)
             if "time" in options.only:
-                overhead(client, name, rounds=5)
+                overheads(client, name, options.questions)
 
 
 if __name__ == "__main__":

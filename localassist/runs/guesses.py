@@ -1,13 +1,16 @@
 """Guesses: optional arguments that a model has filled although nobody asked for them.
 
-Small models do: a recipe for tomato soup is to be vegan. What the request names is kept,
-and what the model was sure to fill: that "for me and my wife" means two guests is in no word of it.
+Small models do: a recipe for tomato soup is to be vegan, an open question of a quiz has choices.
+What the request names is kept, and what the model was sure to fill: that "for me and my wife" means
+two guests is in no word of it.
 """
 
 from __future__ import annotations
 
 import json
+from copy import copy
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from localassist.engine.json_schema import problems
@@ -15,16 +18,21 @@ from localassist.engine.prefix_cache import common_prefix
 from localassist.engine.tool_dialect import Call, arguments_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from localassist.engine.tool_dialect import ToolDialect
     from localassist.runs.model_calls import ModelCalls
     from localassist.runs.named import Named
 
-# Logarithm of the probability that the arguments end before one, below which it is kept. What
+    Path = tuple[Any, ...]  # of an argument: names of properties and places in lists
+
+# Logarithm of the probability that an object ends before one, below which it is kept. What
 # is left to other tokens says nothing: they begin the same argument in another form.
 _HARDLY = -2.3
+# The same within a list, whose items are meant to be alike: as likely as not.
+_HARDLY_IN_LIST = -0.9
 _NEVER = float("-inf")
+_MOST_ASKED = 32  # about, of a call: each takes about the time of a token
 _FEW_WORDS = 3  # a longer text is not chosen but composed
 
 
@@ -65,16 +73,20 @@ class Guesses:
         schema = next(arguments_schema(each) for each in self.functions
                       if each["name"] == call.name)  # fmt: skip
         arguments: dict[str, Any] = json.loads(call.arguments)
-        rest = dict(arguments)
-        for name, value in arguments.items():
-            if name in schema.get("required", ()) or not self._may_be_guessed(value):
+        rest = arguments
+        places = (each for each in _properties(arguments)
+                  if self._may_be_guessed(_at(arguments, each)))  # fmt: skip
+        for path in islice(places, _MOST_ASKED):
+            *place, name = path
+            item = _at(rest, place)
+            fewer = {key: item[key] for key in item if key != name}
+            without = _with(rest, place, fewer)
+            if (place and not fewer) or problems(without, schema):
                 continue
-            without = {key: each for key, each in rest.items() if key != name}
-            if problems(without, schema):
-                continue
-            earlier = list(rest)[: list(rest).index(name)]
-            begun = {key: rest[key] for key in earlier}
-            if self._end(call.name, begun, name, before, prompt) > _HARDLY:
+            # Of other items as the model wrote them: behind one without it, it leaves it out.
+            shown = _with(arguments, place, item)
+            hardly = _HARDLY_IN_LIST if place else _HARDLY
+            if self._end(call.name, shown, path, before, prompt) > hardly:
                 rest = without
         return call if rest == arguments else Call(call.name, _written(rest))
 
@@ -94,16 +106,19 @@ class Guesses:
     def _end(
         self,
         function: str,
-        begun: Mapping[str, Any],
-        name: str,
+        arguments: Mapping[str, Any],
+        path: Path,
         before: Sequence[Call],
         prompt: Sequence[int],
     ) -> float:
-        """Logarithm of the probability that the arguments end instead of going on with one."""
+        """Logarithm of the probability that an object ends instead of going on with a property."""
         encode = self.model.engine.encode_frame
-        text = self.dialect.begun([*before, Call(function, _written(begun))])[:-2]
-        on = f"{text}{', ' if begun else ''}{json.dumps(name)}: "
-        end = f"{text}}}}}{self.dialect.closer}{self.dialect.end}"
+        *place, name = path
+        begun = Call(function, f"{_text_before(arguments, path)}{_written(name)}: ")
+        fewer = _with(arguments, place, _earlier(_at(arguments, place), name))
+        ended = Call(function, _written(fewer))
+        on = self.dialect.begun([*before, begun])[:-1]
+        end = self.dialect.written([*before, ended])
         if encode(on) != self.model.engine.encode_text(on):
             return _NEVER  # texts in it read as control tokens
         more, over = encode(on), encode(end)
@@ -113,5 +128,51 @@ class Guesses:
         return self.model.first_logprob([*prompt, *over[:common]], over[common])
 
 
-def _written(arguments: Mapping[str, Any]) -> str:
-    return json.dumps(arguments, ensure_ascii=False)
+def _properties(value: Mapping[str, Any], path: Path = ()) -> Iterator[Path]:
+    """Places of the arguments, and of properties of objects in lists, as they are written."""
+    for name, each in value.items():
+        yield (*path, name)
+        for index, item in enumerate(each if isinstance(each, list) else ()):
+            if isinstance(item, dict):
+                yield from _properties(item, (*path, name, index))
+
+
+def _at(value: Any, path: Sequence[Any]) -> Any:
+    for step in path:
+        value = value[step]
+    return value
+
+
+def _with(value: Any, path: Sequence[Any], new: Any) -> Any:
+    """A value with something else at a path."""
+    if not path:
+        return new
+    first, *rest = path
+    changed = copy(value)
+    changed[first] = _with(value[first], rest, new)
+    return changed
+
+
+def _earlier(item: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The properties before one."""
+    return dict(takewhile(lambda each: each[0] != name, item.items()))
+
+
+def _text_before(value: Any, path: Sequence[Any]) -> str:
+    """A value as it is written, up to the name of a path's property."""
+    item = _at(value, path[:-1])
+    text = _written(_cut(value, path))[: -len(path)]  # each step of a path is a bracket to close
+    return f"{text}, " if _earlier(item, path[-1]) else text
+
+
+def _cut(value: Any, path: Sequence[Any]) -> Any:
+    """A value with nothing from a path on."""
+    first, *rest = path
+    if isinstance(value, list):
+        return [*value[:first], _cut(value[first], rest)]
+    earlier = _earlier(value, first)
+    return {**earlier, first: _cut(value[first], rest)} if rest else earlier
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

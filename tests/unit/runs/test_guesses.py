@@ -16,11 +16,14 @@ PROMPT = list(b"prompt")
 class Model:
     """Is sure of nothing; its tokens are bytes."""
 
-    def __init__(self):
+    def __init__(self, end=-0.5):
         self.engine = self
+        self.end = end
         self.asked = []
+        self.framed = []
 
     def encode_frame(self, text):
+        self.framed.append(text)
         return list(text.replace("<|end|>", "\0").encode())
 
     def encode_text(self, text):
@@ -28,11 +31,11 @@ class Model:
 
     def first_logprob(self, prompt, token):
         self.asked.append(bytes([*prompt[len(PROMPT) :], token]).decode())
-        return -1.0
+        return self.end
 
 
-def left(request, arguments, *, required=("text",), schema=None):
-    model = Model()
+def left(request, arguments, *, required=("text",), schema=None, **model):
+    model = Model(**model)
     properties = {name: {} for name in arguments}
     parameters = {"type": "object", "properties": properties, "required": list(required)}
     function = {"name": "remind", "parameters": {**parameters, **(schema or {})}}
@@ -62,6 +65,59 @@ def test_what_was_named_or_is_no_choice_is_kept(value):
     assert model.asked == []
 
 
+QUIZ = {
+    "questions": [
+        {"text": "Who painted the Mona Lisa?", "choices": ["Leonardo"]},
+        {"text": "Which of these is a prime?", "choices": ["Nine", "Seven"], "points": 5},
+        {"text": "Why is the sky blue?"},
+    ]
+}
+
+
+def of_quiz(arguments, request="Ask me something.", *, required=("text",), **model):
+    properties = {"text": {}, "choices": {}, "points": {}}
+    item = {"type": "object", "properties": properties, "required": list(required)}
+    schema = {"properties": {"questions": {"type": "array", "items": item}}}
+    return left(request, arguments, required=["questions"], schema=schema, **model)
+
+
+def test_so_it_is_in_the_items_of_a_list():
+    kept, model = of_quiz(QUIZ)
+    assert kept == {"questions": [{"text": each["text"]} for each in QUIZ["questions"]]}
+    begun = FENCE.opener + '{"name": "remind", "arguments": {"questions": ['
+    written = FENCE.begun([Call("remind", json.dumps(QUIZ))])
+    assert written.startswith(model.framed[0])
+    assert model.framed[0].endswith('"choices": ')
+    # Each behind the others as they were written, and without what its own item has lost.
+    first = '{"text": "Who painted the Mona Lisa?", "choices": ["Leonardo"]}, '
+    second = '{"text": "Which of these is a prime?"'
+    assert model.asked == [f"{begun}{first[:37]}}}"] + [f"{begun}{first}{second}}}"] * 2
+
+
+def test_in_a_list_too_what_is_named_or_required_is_kept():
+    request = "Nine, seven or Leonardo, for 5 points?"
+    assert of_quiz(QUIZ, request)[0] == QUIZ
+    arguments = {"questions": QUIZ["questions"][:1]}
+    assert of_quiz(arguments, required=["text", "choices"])[0] == arguments
+
+
+@pytest.mark.parametrize(("end", "stays"), [(-0.8, False), (-1.0, True)])
+def test_in_a_list_what_was_likely_is_kept_so_that_its_items_are_alike(end, stays):
+    assert (of_quiz(QUIZ, end=end)[0] == QUIZ) is stays
+
+
+def test_an_item_does_not_become_empty():
+    arguments = {"questions": [{"choices": ["yes", "no"]}, {"points": 3}]}
+    assert of_quiz(arguments, required=[])[0] == arguments
+
+
+def test_of_a_long_list_the_beginning_is_looked_at():
+    questions = [{"text": "What is the price of this one?", "points": 5}] * 200
+    kept, model = of_quiz({"questions": questions})
+    assert 0 < len(model.asked) < 50
+    assert kept["questions"][-1] == questions[-1]
+
+
 def test_what_is_required_is_kept():
     arguments = {"text": "dentist", "repeat": "daily"}
     assert left("My dentist", arguments, required=["text", "repeat"])[0] == arguments
@@ -73,10 +129,11 @@ def test_what_the_schema_wants_beside_another_argument_is_kept():
     assert left("My dentist", arguments, schema=schema)[0] == arguments
 
 
-def test_what_the_model_was_sure_of_is_kept(monkeypatch):
-    monkeypatch.setattr(Model, "first_logprob", lambda *_: -3.0)
+@pytest.mark.parametrize(("end", "stays"), [(-2.0, False), (-3.0, True)])
+def test_what_the_model_was_sure_of_is_kept(end, stays):
     arguments = {"text": "table", "guests": 2}
-    assert left("A table for me and my wife", arguments)[0] == arguments
+    kept = left("A table for me and my wife", arguments, end=end)[0]
+    assert (kept == arguments) is stays
 
 
 def test_texts_that_read_as_control_tokens_are_not_put_before_the_model():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from localassist.engine.tool_dialect import Call
 
@@ -19,9 +20,10 @@ It gave this output:
 {output}"""
 _ANSWER = """Now answer my request in words, using this output. Do not call a function again and \
 do not write JSON."""
-_JUDGE = """Now answer my request in words. For each item, first work out the right answer \
-yourself, then say whether the response agrees with it. A response that does not answer is wrong. \
-Do not call a function again and do not write JSON."""
+_VERDICTS = """Now answer my request in words: for each item, tell the verdict and the right \
+answer. {rest}Do not call a function again and do not write JSON."""
+_REST = """Where there is no verdict, work out the right answer yourself; a response that does not \
+agree with it, or does not answer, is wrong. """
 _PAST = "Result of {name}: {output}"
 _MAX_PAST_CHARS = 1500
 _GO_ON = """If my request needs another call, one that was not made yet, write it. If not, answer \
@@ -36,16 +38,71 @@ class Answered:
     output: str
 
 
-def answered_text(answered: Sequence[Answered], *, may_call: bool) -> str:
+@dataclass(frozen=True)
+class Paired:
+    """An item of the one list among a call's arguments, and what the call gave for it."""
+
+    item: Any
+    output: Any
+
+    @property
+    def asked(self) -> str:
+        """The item, as a person would write it down."""
+        return _plain(self.item)
+
+    @property
+    def question(self) -> str:
+        """Of the item what is a sentence: neither its options nor terms such as its kind."""
+        if not isinstance(self.item, dict):
+            return self.asked
+        texts = [each for each in self.item.values() if isinstance(each, str) and " " in each]
+        return " ".join(texts) or self.asked
+
+    @property
+    def options(self) -> list[str]:
+        """What there is to choose from; empty if nothing is."""
+        return [_plain(each) for each in _options(self.item)]
+
+    def option(self, index: int) -> str:
+        """An option, as a person would write it down."""
+        return f"({string.ascii_lowercase[index]}) {self.options[index]}"
+
+    @property
+    def response(self) -> str:
+        """The output, and what it stands for if it is an option's letter."""
+        if not isinstance(self.output, str):
+            return _plain(self.output)
+        letter = self.output.strip().rstrip(".)").lower()
+        if len(letter) != 1 or letter not in string.ascii_lowercase[: len(self.options)]:
+            return _plain(self.output)
+        return f"({self.output.strip(').')}) {self.options[string.ascii_lowercase.index(letter)]}"
+
+
+def answered_text(
+    answered: Sequence[Answered],
+    *,
+    may_call: bool,
+    verdict: Callable[[Paired], str | None] | None = None,
+) -> str:
     """The user turn that shows the model what its calls gave.
 
     Args:
         answered: the run's calls, in order.
         may_call: whether it is asked for further calls, or for the answer.
+        verdict: what is known of a response; None if they are not to be judged.
     """
-    pairs = [_paired(each) for each in answered]
-    shown = [pair or _whole(each) for pair, each in zip(pairs, answered, strict=True)]
-    last = _GO_ON if may_call else _JUDGE if all(pairs) else _ANSWER
+    pairs = [_pairs(each) for each in answered]
+    verdicts = [[verdict(pair) for pair in of_call] if verdict else [] for of_call in pairs]
+    shown = [
+        _side_by_side(each, of_call, told) if of_call else _whole(each)
+        for each, of_call, told in zip(answered, pairs, verdicts, strict=True)
+    ]
+    last = _ANSWER
+    if may_call:
+        last = _GO_ON
+    elif verdict is not None and all(pairs):
+        all_told = all(each is not None for told in verdicts for each in told)
+        last = _VERDICTS.format(rest="" if all_told else _REST)
     return "\n\n".join([*shown, last])
 
 
@@ -74,36 +131,38 @@ def _whole(answered: Answered) -> str:
     )
 
 
-def _paired(answered: Answered) -> str | None:
-    """Each item of the one list among the arguments beside its item of the output.
+def _pairs(answered: Answered) -> list[Paired]:
+    """Each item of the one list among the arguments, and its output; none if they do not pair up.
 
-    A model that sees two lists does not find which belongs to which. None if they do not pair up.
+    A model that sees two lists does not find which belongs to which.
     """
     try:
         outputs, arguments = json.loads(answered.output), json.loads(answered.call.arguments)
     except ValueError:
-        return None
+        return []
     lists = [value for value in arguments.values() if isinstance(value, list) and value]
     if len(lists) != 1 or not isinstance(outputs, list) or len(outputs) != len(lists[0]):
-        return None
+        return []
+    return [Paired(item, output) for item, output in zip(lists[0], outputs, strict=True)]
+
+
+def _side_by_side(
+    answered: Answered, pairs: Sequence[Paired], verdicts: Sequence[str | None]
+) -> str:
     lines = [f"The function {answered.call.name} was called for me. Item by item, it gave:"]
-    for number, (item, output) in enumerate(zip(lists[0], outputs, strict=True), 1):
-        meant = _option_meant(item, output)
-        response = _plain(output) if meant is None else f"({output.strip(').')}) {_plain(meant)}"
-        lines.append(f"{number}. {_plain(item)}\n   Response: {response}")
+    for number, (pair, told) in enumerate(itertools.zip_longest(pairs, verdicts), 1):
+        lines.append(f"{number}. {pair.asked}\n   Response: {pair.response}")
+        if told is not None:
+            lines.append(f"   {told}")
     return clipped("\n".join(lines))
 
 
-def _option_meant(item: Any, output: Any) -> Any:
-    """What a single letter stands for beside its item's one list of options; None if nothing."""
-    if not isinstance(item, dict) or not isinstance(output, str):
-        return None
-    letter = output.strip().rstrip(".)").lower()
+def _options(item: Any) -> list[Any]:
+    """An item's one list, if it has as many members as there are letters at most."""
+    if not isinstance(item, dict):
+        return []
     lists = [value for value in item.values() if isinstance(value, list)]
-    if len(lists) != 1 or len(letter) != 1 or letter not in string.ascii_lowercase:
-        return None
-    index = string.ascii_lowercase.index(letter)
-    return lists[0][index] if index < len(lists[0]) else None
+    return lists[0] if len(lists) == 1 and len(lists[0]) <= len(string.ascii_lowercase) else []
 
 
 def _plain(value: Any) -> str:

@@ -12,6 +12,7 @@ from localassist.runs.answer_format import answer_format
 from localassist.runs.function_calls import FunctionCaller
 from localassist.runs.model_calls import ModelCalls, total
 from localassist.runs.rounds import Rounds
+from localassist.runs.verdicts import Verdicts
 from localassist.types.run import Run, Usage
 from localassist.types.run_step import RunStep, ToolCallsStepDetails
 from localassist.types.tool import FunctionToolCall, StepFunction
@@ -140,7 +141,11 @@ class Answering:
     def _prompt(self, system: str | None, *, may_call: bool, calls: bool = True) -> list[int]:
         first = [ChatMessage("system", system)] if system else []
         said = self._talk.turns(self._engine.tools.dialect if calls else None)
-        turns = self._rounds.turns(may_call=may_call)
+        verdict = None
+        if not may_call:
+            asked = [*self._talk.asked[-1:], self._talk.system]
+            verdict = Verdicts.of_test(self._model, self._rounds.answered, asked)
+        turns = self._rounds.turns(may_call=may_call, verdict=verdict)
         return self._engine.encode_chat([*first, *said, *turns])
 
     def _extended(self, more: Sequence[ChatMessage]) -> list[int]:

@@ -24,6 +24,7 @@ from localassist.runs.recorder import RunRecorder
 from localassist.runs.rounds import Rounds
 from localassist.runs.tool_record import require_action
 from localassist.runs.tool_step import abandon
+from localassist.runs.verdicts import Verdicts
 from localassist.store import run_steps
 from localassist.types.run import LastError, Run, Usage
 
@@ -212,7 +213,10 @@ class RunLoop:
             if hidden
             else self._functions_system(turn)
         )
-        system, closing = wanted.system_text(system), turn.rounds.turns(may_call=False)
+        system = wanted.system_text(system)
+        said = [*prompter.asked()[-1:], self._run.instructions]
+        verdict = Verdicts.of_test(model, turn.rounds.answered, said)
+        closing = turn.rounds.turns(may_call=False, verdict=verdict)
         prompt = prompter.tokens(system, closing, calls=not hidden)
         writer = AnswerWriter(
             self._run,

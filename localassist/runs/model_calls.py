@@ -85,19 +85,36 @@ class ModelCalls:
         Raises:
             Interrupted: the run is to stop.
         """
-        generation = self._submit(
-            GenerationRequest(
-                prompt_tokens=prompt, sampling=SamplingParams(), max_tokens=1, watched=(token,)
-            )
+        request = GenerationRequest(
+            prompt_tokens=prompt, sampling=SamplingParams(), max_tokens=1, watched=(token,)
         )
+        generation, _text = self._ended(request)
+        return generation.first_logprobs.get(token, float("-inf"))
+
+    def reply(self, prompt: Sequence[int], *, max_tokens: int) -> str:
+        """The likeliest answer to a question that nobody else has asked. Not counted as usage.
+
+        Raises:
+            Interrupted: the run is to stop.
+        """
+        request = GenerationRequest(
+            prompt_tokens=prompt, sampling=SamplingParams(), max_tokens=max_tokens
+        )
+        return self._ended(request)[1]
+
+    def _ended(self, request: GenerationRequest) -> tuple[Generation, str]:
+        """A generation that has ended, and its text."""
+        generation, text = self._submit(request), ""
         while not generation.channel.exhausted:
             if self._is_over():
                 generation.cancel()
                 raise Interrupted
             event = generation.channel.get(timeout_s=_LOOK_S)
-            if event is not None and event.finish_reason is FinishReason.CANCELLED:
-                raise Interrupted
-        return generation.first_logprobs.get(token, float("-inf"))
+            if event is not None:
+                text += event.text
+                if event.finish_reason is FinishReason.CANCELLED:
+                    raise Interrupted
+        return generation, text
 
     def _submit(self, request: GenerationRequest) -> Generation:
         generation = self.engine.submit(request)

@@ -21,9 +21,10 @@ from localassist.types.tool import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from localassist.engine.tool_dialect import ToolDialect
+    from localassist.engine.tool_results import Paired
     from localassist.types.run_step import RunStep
     from localassist.types.tool import ToolCall
 
@@ -90,11 +91,14 @@ class Rounds:
                 turns.append(ChatMessage("user", past_text(answered)))
         return turns
 
-    def turns(self, *, may_call: bool) -> list[ChatMessage]:
+    def turns(
+        self, *, may_call: bool, verdict: Callable[[Paired], str | None] | None = None
+    ) -> list[ChatMessage]:
         """The conversation's turns after the thread's own.
 
         Args:
             may_call: whether the model is asked for further calls of functions, or for the answer.
+            verdict: what is known of a response; None if they are not to be judged.
         """
         turns: list[ChatMessage] = []
         answered: list[Answered] = []
@@ -103,10 +107,10 @@ class Rounds:
                 if isinstance(call, FunctionToolCall):
                     answered.append(_answered(call))
                     continue
-                turns += _answered_turn(answered, may_call=may_call)
+                turns += _answered_turn(answered, may_call=may_call, verdict=verdict)
                 answered = []
                 turns += _code_turns(call, failed=_failed(step))
-        return [*turns, *_answered_turn(answered, may_call=may_call)]
+        return [*turns, *_answered_turn(answered, may_call=may_call, verdict=verdict)]
 
 
 def _answered(call: FunctionToolCall) -> Answered:
@@ -118,10 +122,15 @@ def _failed(step: RunStep) -> bool:
     return FAILED in step.metadata
 
 
-def _answered_turn(answered: Sequence[Answered], *, may_call: bool) -> list[ChatMessage]:
+def _answered_turn(
+    answered: Sequence[Answered],
+    *,
+    may_call: bool,
+    verdict: Callable[[Paired], str | None] | None,
+) -> list[ChatMessage]:
     if not answered:
         return []
-    return [ChatMessage("user", answered_text(answered, may_call=may_call))]
+    return [ChatMessage("user", answered_text(answered, may_call=may_call, verdict=verdict))]
 
 
 def _code_turns(call: ToolCall, *, failed: bool) -> list[ChatMessage]:

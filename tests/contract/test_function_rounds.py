@@ -106,6 +106,64 @@ def test_a_forced_choice_holds_for_the_first_step_only(home):
         assert (run.status, last_text(client, run)) == ("completed", "Words.")
 
 
+QUIZ = tool("display_quiz", object_of(items={"type": "array", "items": {"type": "string"}}))
+QUESTIONS = {"items": ["Where is it?", "What is it?"]}
+
+
+def quizmaster(asked):
+    """Answers questions that it sees without a response, and repeats the verdicts."""
+
+    def reply(text):
+        asked.append(text)
+        if "in as few words as possible" in text:
+            return "Rome." if "Where" in text else "A city."
+        if "Now answer" in text:
+            return "; ".join(line.strip() for line in text.split("\n") if "Verdict:" in line)
+        return "No more." if MAY_CALL in text else fenced(("display_quiz", QUESTIONS))
+
+    return reply
+
+
+def test_responses_to_a_quiz_are_judged_by_answers_given_before_they_were_seen(home):
+    asked = []
+    with Client(home, backend=ScriptedBackend(quizmaster(asked))) as client:
+        run = answer_calls(client, start(client, QUIZ), json.dumps(["Oslo", "a city"]))
+        assert run.status == "completed", run.last_error
+        assert (
+            last_text(client, run) == "Verdict: the response is right, the right answer is A city."
+        )
+        steps = client.beta.threads.runs.steps.list(run.id, thread_id=run.thread_id, order="asc")
+    assert any("Response: Oslo\n   The right answer is Rome." in text for text in asked)
+    assert not any("Oslo" in text for text in asked if "as few words" in text)
+    # What nobody asked for is no usage of theirs.
+    assert run.usage.total_tokens == sum(step.usage.total_tokens for step in steps.data)
+
+
+def test_chat_completions_judge_so_too_and_a_survey_has_no_right_answers(home):
+    def ask(client, name):
+        function = {"name": name, "arguments": json.dumps(QUESTIONS)}
+        call = {"id": "call_1", "type": "function", "function": function}
+        return client.chat.completions.create(
+            model="gpt-4",
+            tools=[tool(name, object_of(items={"type": "array"}))],
+            messages=[
+                {"role": "user", "content": "Ask me something."},
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": "call_1", "content": '["Oslo", "a city"]'},
+            ],
+        )
+
+    asked = []
+    with Client(home, backend=ScriptedBackend(quizmaster(asked))) as client:
+        assert (
+            "Verdict: the response is right, the right answer is A city."
+            in ask(client, "display_quiz").choices[0].message.content
+        )
+        asked.clear()
+        ask(client, "run_survey")
+    assert not any("as few words" in text or "Verdict" in text for text in asked)
+
+
 def test_a_call_in_the_middle_of_words_is_made(home):
     # The first token is no opener; the call comes later, in another form.
     words = "Let me see.\n```\n" + json.dumps({"name": "step", "arguments": {"n": 9}})

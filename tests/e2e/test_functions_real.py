@@ -413,6 +413,37 @@ def test_one_quiz_is_called_for_once(small_client):
     assert len(quiz["questions"]) == 2
 
 
+def test_a_wrong_response_is_not_taken_for_the_right_answer(small_client):
+    """Asked with the responses in view, the model says that both of them are right."""
+    questions = [
+        {
+            "question_text": "What is the capital of Norway?",
+            "question_type": "MULTIPLE_CHOICE",
+            "choices": ["Bergen", "Oslo", "Trondheim"],
+        },
+        {"question_text": "What is 9 times 7?", "question_type": "FREE_RESPONSE"},
+    ]
+    arguments = json.dumps({"title": "Quiz", "questions": questions})
+    function = {"name": "display_quiz", "arguments": arguments}
+    message = small_client.chat.completions.create(
+        model=SMALL,
+        tools=[QUIZ],
+        temperature=0,
+        messages=[
+            {"role": "user", "content": "Quiz me, and tell me how I did."},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
+            },
+            {"role": "tool", "tool_call_id": "call_1", "content": '["a", "56"]'},
+        ],
+    ).choices[0].message  # fmt: skip
+    assert "Oslo" in message.content
+    assert "63" in message.content
+    assert "wrong" in message.content.lower()
+
+
 def test_a_further_call_leads_to_no_others(small_client):
     request = "How will the weather be in Nice on Friday and Saturday evening?"
     friday, saturday = called(small_client, request, FORECAST, HOTEL)

@@ -1,0 +1,92 @@
+"""What a model is shown of its calls' results: items beside what they gave, and verdicts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from localassist.engine.tool_dialect import Call
+from localassist.engine.tool_results import Answered, Paired, answered_text
+
+ITEMS = [
+    {"text": "Which one is it?", "kind": "CHOICE", "options": ["this", "that one"]},
+    "What is it called?",
+]
+
+
+def quiz(output, **arguments):
+    arguments = arguments or {"title": "A quiz", "items": ITEMS}
+    return Answered(Call("show_quiz", json.dumps(arguments)), json.dumps(output))
+
+
+def test_each_item_stands_beside_what_it_gave():
+    text = answered_text([quiz(["b)", "Tom"])], may_call=False)
+    assert (
+        "1. Which one is it? [CHOICE] (a) this (b) that one\n   Response: (b) that one\n"
+        "2. What is it called?\n   Response: Tom\n"
+    ) in text
+    assert "verdict" not in text.lower()
+    assert text.endswith("do not write JSON.")
+
+
+@pytest.mark.parametrize(
+    ("output", "shown"), [("c", "c"), ("this", "this"), (2, "2"), (None, "null"), ("A", "(A) this")]
+)
+def test_a_response_is_shown_as_it_came_unless_it_is_an_options_letter(output, shown):
+    assert Paired(ITEMS[0], output).response == shown
+
+
+def test_a_verdict_stands_behind_its_response():
+    told = {"Which one is it?": "Wrong.", "What is it called?": "Right."}
+    text = answered_text(
+        [quiz(["a", "Tom"])], may_call=False, verdict=lambda pair: told[pair.question]
+    )
+    assert "Response: (a) this\n   Wrong.\n2. " in text
+    assert "Response: Tom\n   Right.\n\n" in text
+    assert "tell the verdict" in text
+    assert "Where there is no verdict" not in text
+
+
+def test_where_a_verdict_is_missing_the_model_judges():
+    text = answered_text([quiz(["a", "Tom"])], may_call=False, verdict=lambda _: None)
+    assert "Response: (a) this\n2. " in text
+    assert "Where there is no verdict, work out the right answer yourself" in text
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        quiz(["a"]),  # not as many as there are items
+        quiz({"score": 2}),
+        quiz(["a", "b"], items=ITEMS, others=["c", "d"]),
+        Answered(Call("show_quiz", json.dumps({"items": ITEMS})), "shown"),
+    ],
+)
+def test_what_does_not_pair_up_is_shown_whole_and_not_judged(answered):
+    def verdict(pair):
+        raise AssertionError(pair)
+
+    text = answered_text([answered], may_call=False, verdict=verdict)
+    assert answered.call.arguments in text
+    assert answered.output in text
+    assert "using this output" in text
+
+
+def test_a_model_that_may_go_on_calling_is_asked_for_no_verdicts():
+    text = answered_text([quiz(["a", "Tom"])], may_call=True)
+    assert "another call" in text
+    assert "verdict" not in text
+
+
+@pytest.mark.parametrize(
+    ("item", "question"),
+    [
+        (ITEMS[0], "Which one is it?"),
+        (ITEMS[1], "What is it called?"),
+        ({"kind": "CHOICE", "options": ["a", "b"]}, "[CHOICE] (a) a (b) b"),
+        ({"text": "How many?", "hint": "Not few."}, "How many? Not few."),
+    ],
+)
+def test_a_question_is_an_item_without_its_options_and_terms(item, question):
+    assert Paired(item, "a").question == question

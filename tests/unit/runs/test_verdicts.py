@@ -1,0 +1,179 @@
+"""Whether the responses to a test's items are right: answered without them, then compared."""
+
+from __future__ import annotations
+
+from math import log
+
+import pytest
+
+from localassist.engine.tool_dialect import Call
+from localassist.engine.tool_results import Answered, Paired
+from localassist.runs.verdicts import Verdicts, option_named
+
+CITIES = ["Sydney", "Canberra", "Perth"]
+CAPITAL = "What is the capital of Australia?"
+
+
+def told(kind, answer):
+    return f"Verdict: the response is {kind}, the right answer is {answer}."
+
+
+class Model:
+    """Has an answer to each question; its tokens are bytes."""
+
+    def __init__(self, answers, *, agrees=(), n_ctx=4096):
+        self.engine = self
+        self.answers, self.agrees, self.n_ctx = answers, agrees, n_ctx
+        self.asked = []
+
+    def encode_chat(self, messages):
+        (message,) = messages
+        return list(message.content.encode())
+
+    def encode_text(self, text):
+        return list(text.encode())
+
+    def reply(self, prompt, *, max_tokens):
+        assert max_tokens
+        self.asked.append(bytes(prompt).decode())
+        question = self.asked[-1].split("\n")[0]
+        shown = "\n(a)" in self.asked[-1]
+        return self.answers[(question, "shown") if shown else question]
+
+    def first_logprob(self, prompt, token):
+        response = bytes(prompt).decode().split("Response: ")[1].split("\n")[0]
+        yes = 0.9 if response in self.agrees else 0.1
+        return log({"Y": yes, "y": 0.01, "N": 1 - yes, "n": 0.01}[chr(token)])
+
+
+def choice(output, item=None):
+    item = item or {"text": CAPITAL, "kind": "MULTIPLE_CHOICE", "choices": CITIES}
+    return Paired(item, output)
+
+
+@pytest.mark.parametrize(
+    ("output", "is_right"),
+    [("b", True), ("(B)", True), ("Canberra", True), ("b) Canberra", True), ("canberra.", True),
+     ("a", False), ("Sydney", False)],
+)  # fmt: skip
+def test_a_choice_is_compared_with_the_models_own(output, is_right):
+    model = Model({CAPITAL: "It is Canberra."})
+    kind = "right" if is_right else "wrong"
+    assert Verdicts(model)(choice(output)) == told(kind, "(b) Canberra")
+    assert model.asked == [f"{CAPITAL}\nAnswer in as few words as possible."]
+
+
+def test_choices_are_shown_only_where_the_answer_is_none_of_them():
+    model = Model({CAPITAL: "I cannot tell.", (CAPITAL, "shown"): "(b)\nas I think"})
+    assert Verdicts(model)(choice("b")) == told("right", "(b) Canberra")
+    assert len(model.asked) == 2
+    assert "(a) Sydney\n(b) Canberra\n(c) Perth\n" in model.asked[1]
+
+
+def test_where_the_answer_is_no_choice_nothing_is_said():
+    model = Model({CAPITAL: "Vienna", (CAPITAL, "shown"): "Sydney or Perth"})
+    assert Verdicts(model)(choice("b")) is None
+
+
+def test_a_response_that_is_no_choice_is_compared_in_words():
+    same = Model({CAPITAL: "Canberra"}, agrees=["(b) Canberra", "the second one"])
+    assert Verdicts(same)(choice("the second one")) == told("right", "(b) Canberra")
+    assert Verdicts(same)(choice("I don't know")) == told("wrong", "(b) Canberra")
+
+
+@pytest.mark.parametrize(
+    ("known", "output", "verdict"),
+    [
+        ("Oslo.", "oslo", told("right", "Oslo")),
+        ("12.5", "12,50", told("right", "12.5")),
+        ("12.5", 12.5, told("right", "12.5")),
+        ("12.5", "12", told("wrong", "12.5")),
+        ("Carbon dioxide", "CO2", told("right", "Carbon dioxide")),
+        ("Carbon dioxide", "oxygen", told("wrong", "Carbon dioxide")),
+        ("Oslo", "", told("wrong", "Oslo")),
+        ("Oslo", " ... ", told("wrong", "Oslo")),
+    ],
+)
+def test_a_free_response_is_right_if_it_says_the_same(known, output, verdict):
+    model = Model({"What is it?": known}, agrees=["Carbon dioxide", "CO2", "12"])
+    assert Verdicts(model)(Paired("What is it?", output)) == verdict
+
+
+def test_a_model_that_does_not_know_its_own_answer_again_does_not_compare():
+    model = Model({"What is it?": "Carbon dioxide"}, agrees=["CO2"])
+    assert Verdicts(model)(Paired("What is it?", "CO2")) == "The right answer is Carbon dioxide."
+
+
+@pytest.mark.parametrize("item", ["Ann", "Two words", "Why is it so? " + "It is long. " * 100, {}])
+def test_what_is_no_question_or_a_text_is_not_answered(item):
+    model = Model({})
+    assert Verdicts(model)(Paired(item, "a")) is None
+    assert model.asked == []
+
+
+@pytest.mark.parametrize("said", ["", "...", "An essay of many words. " * 10])
+def test_an_answer_that_is_none_or_an_essay_is_compared_with_nothing(said):
+    assert Verdicts(Model({"Why is it so?": said}))(Paired("Why is it so?", "a")) is None
+
+
+def test_what_the_context_has_no_room_for_is_not_asked():
+    model = Model({}, n_ctx=60)
+    assert Verdicts(model)(choice("b")) is None
+    assert model.asked == []
+
+
+def test_the_same_question_is_answered_once():
+    model = Model({"What is it?": "Oslo"})
+    verdicts = Verdicts(model)
+    assert [verdicts(Paired("What is it?", "oslo")) for _ in range(3)] == [
+        told("right", "Oslo")
+    ] * 3
+    assert len(model.asked) == 1
+
+
+# --- what a test is ---
+
+
+def answered(name):
+    return [Answered(Call(name, '{"items": ["a"]}'), '["b"]')]
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        (["Make a quiz for me."], "show"),
+        (["Ask me something.", "You are a math tutor."], "show"),
+        (["Ask me something.", None], "display_quiz"),
+        (["Test me on capitals."], "show"),
+    ],
+)
+def test_it_is_a_test_by_what_is_said_or_by_the_functions_name(said, name):
+    assert Verdicts.of_test(Model({}), answered(name), said) is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        (["What do our guests want? Give me their feedback."], "run_survey"),
+        (["Run the unit tests."], "run_tests"),
+        ([None], "example_list"),
+    ],
+)
+def test_what_has_no_right_answers_is_no_test(said, name):
+    assert Verdicts.of_test(Model({}), answered(name), said) is None
+
+
+def test_without_results_there_is_nothing_to_judge():
+    assert Verdicts.of_test(Model({}), [], ["Make a quiz."]) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "index"),
+    [
+        ("dog", 0), ("A dog.", 0), ("b", 1), ("B)", 1), ("(c) a cat and a dog", 2), ("b: cat", 1),
+        ("It is a cat", 1), ("cat or dog", None), ("d", None), ("a bird", None),
+        ("category", None), (2, None), (None, None), ("", None), ("both", 2),
+    ],
+)  # fmt: skip
+def test_an_option_is_named_by_its_text_or_its_letter(answer, index):
+    assert option_named(answer, ["dog", "cat", "both"]) == index

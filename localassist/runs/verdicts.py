@@ -31,6 +31,7 @@ _ASK_WHICH = "{question}\n{options}\nWhich is right? Write only its text."
 _MOST_ITEM_CHARS = 800
 _MOST_ANSWER_TOKENS = 40
 _MOST_ANSWER_CHARS = 80  # more is an essay, which others may answer in other words
+_MOST_ASKED = 32  # questions of a test; those behind them are left to the answer
 _LEAST_WORDS = 3  # of an item that is neither a question nor has options
 _COMPARE = """Question: {question}
 Right answer: {known}
@@ -106,7 +107,7 @@ class Verdicts:
     def _answer(self, question: str) -> str:
         """The model's own answer, its first line."""
         if question not in self._known:
-            tokens = self._encoded(question)
+            tokens = self._encoded(question) if len(self._known) < _MOST_ASKED else []
             said = self._model.reply(tokens, max_tokens=_MOST_ANSWER_TOKENS) if tokens else ""
             self._known[question] = said.strip().split("\n", 1)[0]
         return self._known[question]

@@ -131,6 +131,16 @@ def test_the_same_question_is_answered_once():
     assert len(model.asked) == 1
 
 
+def test_of_a_long_test_the_beginning_is_judged():
+    items = [f"What is number {number}?" for number in range(500)]
+    model = Model(dict.fromkeys(items, "Oslo"))
+    verdicts = Verdicts(model)
+    told_of = [verdicts(Paired(item, "oslo")) for item in items]
+    assert told_of[0] == told("right", "Oslo")
+    assert told_of[-1] is None
+    assert len(model.asked) < 50
+
+
 # --- what a test is ---
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,12 @@ _VERDICTS = """Now answer my request in words: for each item, tell the verdict a
 answer. {rest}Do not call a function again and do not write JSON."""
 _REST = """Where there is no verdict, work out the right answer yourself; a response that does not \
 agree with it, or does not answer, is wrong. """
+_AROUND = " \t\n.,;:!?\"'()"
+_OPTION_LABEL = re.compile(r"^\(?[A-Za-z][.)]\s+(?=\S)")  # models number them themselves
+_LABELLED = re.compile(
+    r"\(?(?P<letter>[a-z])(?:(?P<closed>\))|[.:])?(?:\s+(?P<rest>.+))?", re.DOTALL
+)
+_DENIAL = re.compile(r"\bnot\b|n['\u2019]t\b")
 _PAST = "Result of {name}: {output}"
 _MAX_PAST_CHARS = 1500
 _GO_ON = """If my request needs another call, one that was not made yet, write it. If not, answer \
@@ -52,16 +59,24 @@ class Paired:
 
     @property
     def question(self) -> str:
-        """Of the item what is a sentence: neither its options nor terms such as its kind."""
+        """Of the item what is asked: neither its options nor terms such as its kind."""
         if not isinstance(self.item, dict):
             return self.asked
-        texts = [each for each in self.item.values() if isinstance(each, str) and " " in each]
-        return " ".join(texts) or self.asked
+        texts = [each for each in self.item.values() if isinstance(each, str)]
+        questions = [each for each in texts if "?" in each or "\uff1f" in each]
+        return max(questions or [each for each in texts if " " in each] or [self.asked], key=len)
+
+    @property
+    def key(self) -> str | None:
+        """The answer that the item itself gives, if it has one."""
+        members = self.item.items() if isinstance(self.item, dict) else ()
+        found = (each for name, each in members if "answer" in name and isinstance(each, str))
+        return next(found, None)
 
     @property
     def options(self) -> list[str]:
         """What there is to choose from; empty if nothing is."""
-        return [_plain(each) for each in _options(self.item)]
+        return [_OPTION_LABEL.sub("", _plain(each)) for each in _options(self.item)]
 
     def option(self, index: int) -> str:
         """An option, as a person would write it down."""
@@ -70,12 +85,38 @@ class Paired:
     @property
     def response(self) -> str:
         """The output, and what it stands for if it is an option's letter."""
-        if not isinstance(self.output, str):
-            return _plain(self.output)
-        letter = self.output.strip().rstrip(".)").lower()
-        if len(letter) != 1 or letter not in string.ascii_lowercase[: len(self.options)]:
-            return _plain(self.output)
-        return f"({self.output.strip(').')}) {self.options[string.ascii_lowercase.index(letter)]}"
+        text = _plain(self.output)
+        index = option_named(text, self.options)
+        is_letter = len(text.strip(_AROUND)) == 1 and text.strip(_AROUND).isalpha()
+        if index is None or not is_letter or _bare(text) == _bare(self.options[index]):
+            return text
+        return self.option(index)
+
+
+def option_named(answer: str, options: Sequence[str]) -> int | None:
+    """Which option an answer names, by its text or its letter; None if none or several."""
+    plain, texts = _bare(answer), [_bare(option) for option in options]
+    if plain in texts:
+        return texts.index(plain)
+    labelled = _LABELLED.fullmatch(answer.strip().lower())
+    if labelled is not None:
+        index = string.ascii_lowercase.index(labelled["letter"])
+        rest = _bare(labelled["rest"] or "")
+        if index < len(options) and (not rest or rest == texts[index] or labelled["closed"]):
+            return index
+    if _DENIAL.search(plain):
+        return None
+    named = [index for index, text in enumerate(texts) if text and _within(text, plain)]
+    return named[0] if len(named) == 1 else None
+
+
+def _bare(text: str) -> str:
+    return (text.strip(_AROUND) or text.strip()).casefold()
+
+
+def _within(text: str, whole: str) -> bool:
+    """Whether a text stands in another one as words or a number of its own."""
+    return re.search(rf"(?<![\w.,/-]){re.escape(text)}(?![\w/]|[.,]\d)", whole) is not None
 
 
 def answered_text(
@@ -140,7 +181,8 @@ def _pairs(answered: Answered) -> list[Paired]:
         outputs, arguments = json.loads(answered.output), json.loads(answered.call.arguments)
     except ValueError:
         return []
-    lists = [value for value in arguments.values() if isinstance(value, list) and value]
+    values = arguments.values() if isinstance(arguments, dict) else ()
+    lists = [value for value in values if isinstance(value, list) and value]
     if len(lists) != 1 or not isinstance(outputs, list) or len(outputs) != len(lists[0]):
         return []
     return [Paired(item, output) for item, output in zip(lists[0], outputs, strict=True)]

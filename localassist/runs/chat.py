@@ -143,8 +143,8 @@ class Answering:
         said = self._talk.turns(self._engine.tools.dialect if calls else None)
         verdict = None
         if not may_call:
-            asked = [*self._talk.asked[-1:], self._talk.system]
-            verdict = Verdicts.of_test(self._model, self._rounds.answered, asked)
+            request = "".join(self._talk.asked[-1:])
+            verdict = Verdicts.of_test(self._model, self._rounds.answered, request)
         turns = self._rounds.turns(may_call=may_call, verdict=verdict)
         return self._engine.encode_chat([*first, *said, *turns])
 

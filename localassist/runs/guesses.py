@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from copy import copy
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from localassist.engine.json_schema import problems
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 # Logarithm of the probability that an object ends before one, below which it is kept. What
 # is left to other tokens says nothing: they begin the same argument in another form.
 _HARDLY = -2.3
-# The same within a list, whose items are meant to be alike: as likely as not.
+# The same within a list, whose items are meant to be alike: 0.4.
 _HARDLY_IN_LIST = -0.9
 _NEVER = float("-inf")
-_MOST_ASKED = 32  # about, of a call: each takes about the time of a token
+_MOST_IN_LISTS = 32  # of a call: each takes about the time of a token
 _FEW_WORDS = 3  # a longer text is not chosen but composed
 
 
@@ -74,9 +74,7 @@ class Guesses:
                       if each["name"] == call.name)  # fmt: skip
         arguments: dict[str, Any] = json.loads(call.arguments)
         rest = arguments
-        places = (each for each in _properties(arguments)
-                  if self._may_be_guessed(_at(arguments, each)))  # fmt: skip
-        for path in islice(places, _MOST_ASKED):
+        for path in self._candidates(arguments):
             *place, name = path
             item = _at(rest, place)
             fewer = {key: item[key] for key in item if key != name}
@@ -89,6 +87,13 @@ class Guesses:
             if self._end(call.name, shown, path, before, prompt) > hardly:
                 rest = without
         return call if rest == arguments else Call(call.name, _written(rest))
+
+    def _candidates(self, arguments: Mapping[str, Any]) -> list[Path]:
+        """Places of what may be guessed; not in lists that are so long that some would stay."""
+        places = [*_properties(arguments)]
+        found = [each for each in places if self._may_be_guessed(_at(arguments, each))]
+        alone = [each for each in found if len(each) == 1]
+        return found if len(found) - len(alone) <= _MOST_IN_LISTS else alone
 
     def _may_be_guessed(self, value: Any) -> bool:
         """Whether it is a choice that no word of the request is for.

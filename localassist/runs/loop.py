@@ -214,8 +214,8 @@ class RunLoop:
             else self._functions_system(turn)
         )
         system = wanted.system_text(system)
-        said = [*prompter.asked()[-1:], self._run.instructions]
-        verdict = Verdicts.of_test(model, turn.rounds.answered, said)
+        request = "".join(prompter.asked()[-1:])
+        verdict = Verdicts.of_test(model, turn.rounds.answered, request)
         closing = turn.rounds.turns(may_call=False, verdict=verdict)
         prompt = prompter.tokens(system, closing, calls=not hidden)
         writer = AnswerWriter(

@@ -85,11 +85,19 @@ class ModelCalls:
         Raises:
             Interrupted: the run is to stop.
         """
+        return self.first_logprobs(prompt, [token])[token]
+
+    def first_logprobs(self, prompt: Sequence[int], tokens: Sequence[int]) -> dict[int, float]:
+        """The same of several tokens.
+
+        Raises:
+            Interrupted: the run is to stop.
+        """
         request = GenerationRequest(
-            prompt_tokens=prompt, sampling=SamplingParams(), max_tokens=1, watched=(token,)
+            prompt_tokens=prompt, sampling=SamplingParams(), max_tokens=1, watched=tuple(tokens)
         )
-        generation, _text = self._ended(request)
-        return generation.first_logprobs.get(token, float("-inf"))
+        found = self._ended(request)[0].first_logprobs
+        return {token: found.get(token, float("-inf")) for token in tokens}
 
     def reply(self, prompt: Sequence[int], *, max_tokens: int) -> str:
         """The likeliest answer to a question that nobody else has asked. Not counted as usage.

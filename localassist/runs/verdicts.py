@@ -6,24 +6,34 @@ says that 8 is right. So each item is answered without its response first, and t
 
 from __future__ import annotations
 
+import json
 import re
+from decimal import Decimal, InvalidOperation
 from math import exp, log
 from typing import TYPE_CHECKING
 
 from localassist.engine.chat_template import ChatMessage
+from localassist.engine.tool_results import option_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from localassist.engine.tool_results import Answered, Paired
     from localassist.runs.model_calls import ModelCalls
 
 # What a list of items is a test by; else nobody asked for verdicts, or none of them is right.
 _TEST = re.compile(
-    r"quiz|trivia|riddle|\bexam\b|\bexams\b|examination|flash ?card|homework|tutor|teacher"
-    r"|\b(?:grade|test) (?:me|my|us|our|them|the responses|the answers)\b",
+    r"\bquiz|\btrivia\b|\briddles?\b|\bexams?\b|\bexamination|\bflash ?cards?\b|\bvocabulary test"
+    r"|\b(?:correct|grade|mark|test) (?:me|my|us|our|them|their|the (?:responses|answers))\b",
     re.IGNORECASE,
 )
+# What only somebody can answer who has read something; of the model, that is its answer.
+_GIVEN = re.compile(
+    r"\b(?:above|article|attached|book|chapter|document|file|notes|passage|pdf|story|text)s?\b",
+    re.IGNORECASE,
+)
+_LONGEST_GIVEN = 300  # characters of a request or an argument; more is such a text
+_NAME_PART_END = re.compile(r"[_\-]+|(?<=[a-z])(?=[A-Z])")
 # Options are shown only where the answer is none of them: of 28 questions written by hand the 1.5B
 # answers 27 rightly so and 20 with them in view, the 0.5B 23 and 12 to 15.
 _ASK = "{question}\nAnswer in as few words as possible."
@@ -42,7 +52,8 @@ _YES, _NO = ("Yes", "yes"), ("No", "no")
 # 0.5B does not even say yes to the right answer itself, and then gives no verdict.
 _SURE = 1.0
 _AROUND = " \t\n.,;:!?\"'()"
-_LETTER = re.compile(r"\(?([a-z])\)?[.):]?(?:\s|$)")
+_MOST_RESPONSE_CHARS = 300
+_THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
 
 class Verdicts:
@@ -58,21 +69,25 @@ class Verdicts:
 
     @classmethod
     def of_test(
-        cls, model: ModelCalls, answered: Sequence[Answered], said: Iterable[str | None]
+        cls, model: ModelCalls, answered: Sequence[Answered], request: str
     ) -> Verdicts | None:
         """Those of functions' results, if they are those of a test.
 
         Args:
             model: answers the items.
             answered: the functions' calls.
-            said: what is wanted, by whoever says it.
+            request: what is wanted.
 
         Returns:
-            None if neither that nor the functions' names say that it is a test.
+            None if neither that nor the functions' names say that it is a test, or if it is one
+            of something that was given to read.
         """
-        texts = [*said, *(each.call.name.replace("_", " ") for each in answered)]
-        is_test = answered and any(_TEST.search(text) for text in texts if text)
-        return cls(model) if is_test else None
+        names = [_NAME_PART_END.sub(" ", each.call.name) for each in answered]
+        is_test = answered and any(_TEST.search(text) for text in (request, *names))
+        given = len(request) > _LONGEST_GIVEN or _GIVEN.search(request)
+        if not is_test or given or any(_has_text(each) for each in answered):
+            return None
+        return cls(model)
 
     def __call__(self, pair: Paired) -> str | None:
         """The verdict on a response.
@@ -82,18 +97,20 @@ class Verdicts:
         """
         if not _is_question(pair):
             return None
-        answer = self._answer(_ASK.format(question=pair.question))
-        if pair.options:
-            index = self._option(pair, answer)
-            if index is None:
+        answer = pair.key or self._answer(_ASK.format(question=pair.question))
+        if not pair.options:
+            known = answer.strip(_AROUND)
+            if not known or len(known) > _MOST_ANSWER_CHARS:
                 return None
-            named = option_named(pair.output, pair.options)
-            is_right = self._says(pair, pair.option(index)) if named is None else named == index
-            return _told(is_right, known=pair.option(index))
-        known = answer.strip(_AROUND)
-        if not known or len(known) > _MOST_ANSWER_CHARS:
+            return _told(self._says(pair, known), known=known)
+        index = self._option(pair, answer)
+        if index is None:
             return None
-        return _told(self._says(pair, known), known=known)
+        known = pair.option(index)
+        named = option_named(_text(pair), pair.options)
+        if named is None:
+            return _told(self._says(pair, known), known=known)
+        return _told(pair.options[named] == pair.options[index], known=known)
 
     def _option(self, pair: Paired, answer: str) -> int | None:
         """The option that an answer is, or else the one that the model chooses."""
@@ -114,29 +131,35 @@ class Verdicts:
 
     def _says(self, pair: Paired, known: str) -> bool | None:
         """Whether a response says what is known; None if the model cannot tell."""
-        response = pair.response.strip(_AROUND)
+        response = _text(pair).strip(_AROUND)
         if not response:
             return False
         if response.casefold() == known.casefold():
             return True
-        numbers = _number(response), _number(known)
-        if None not in numbers:
-            return numbers[0] == numbers[1]
-        if self._odds_of_yes(pair.question, known, known) < _SURE:
+        number, right = _number(response), _number(known)
+        if number is not None and right is not None:
+            return _same(number, right)
+        is_letter = len(response) == 1 and response.isalpha()
+        if is_letter or len(response) > _MOST_RESPONSE_CHARS:
             return None
-        return self._odds_of_yes(pair.question, known, response) > _SURE
+        control = self._odds_of_yes(pair.question, known, known)
+        if control is None or control < _SURE:
+            return None
+        odds = self._odds_of_yes(pair.question, known, " ".join(response.split()))
+        return None if odds is None else odds > _SURE
 
-    def _odds_of_yes(self, question: str, known: str, response: str) -> float:
+    def _odds_of_yes(self, question: str, known: str, response: str) -> float | None:
+        """Logarithm of the odds; None if there is no room for asking."""
         shown = _COMPARE.format(question=question, known=known, response=response)
         tokens = self._encoded(shown)
         if not tokens:
-            return float("-inf")
-        yes, no = (self._sum_of(tokens, words) for words in (_YES, _NO))
+            return None
+        firsts = [
+            {self._model.engine.encode_text(word)[0] for word in each} for each in (_YES, _NO)
+        ]
+        found = self._model.first_logprobs(tokens, sorted(set.union(*firsts)))
+        yes, no = (sum(exp(found[token]) for token in each) for each in firsts)
         return log(yes / no) if yes and no else float("inf") if yes else float("-inf")
-
-    def _sum_of(self, tokens: Sequence[int], words: Sequence[str]) -> float:
-        firsts = {self._model.engine.encode_text(word)[0] for word in words}
-        return sum(exp(self._model.first_logprob(tokens, first)) for first in firsts)
 
     def _encoded(self, text: str) -> list[int]:
         """A conversation of this question; empty if there is no room for it."""
@@ -145,30 +168,28 @@ class Verdicts:
         return tokens if len(tokens) + _MOST_ANSWER_TOKENS <= engine.n_ctx else []
 
 
-def option_named(answer: object, options: Sequence[str]) -> int | None:
-    """Which option an answer names, by its text or its letter; None if none or several."""
-    if not isinstance(answer, str):
-        return None
-    plain, texts = _plain(answer), [_plain(option) for option in options]
-    if plain in texts:
-        return texts.index(plain)
-    begin = _LETTER.match(answer.strip().lower())
-    # "a) ..." and "(a) ..." begin with a letter, and "a dog" with a word.
-    if begin is not None and (begin[0].strip() != begin[1] or plain == begin[1]):
-        index = ord(begin[1]) - ord("a")
-        return index if index < len(options) else None
-    named = [
-        index
-        for index, text in enumerate(texts)
-        if re.search(rf"(?<!\w){re.escape(text)}(?!\w)", plain)
-    ]
-    return named[0] if len(named) == 1 else None
-
-
 def _is_question(pair: Paired) -> bool:
-    if len(pair.asked) > _MOST_ITEM_CHARS:
+    """Whether it can be answered, and has been with one thing."""
+    if len(pair.asked) > _MOST_ITEM_CHARS or isinstance(pair.output, (dict, list)):
         return False
-    return bool(pair.options) or "?" in pair.asked or len(pair.asked.split()) >= _LEAST_WORDS
+    if pair.options or "?" in pair.question:
+        return True
+    # A number for an item that asks nothing is what a function has computed.
+    return isinstance(pair.output, str) and len(pair.question.split()) >= _LEAST_WORDS
+
+
+def _has_text(answered: Answered) -> bool:
+    """Whether a call was given something to read beside its items."""
+    try:
+        arguments = json.loads(answered.call.arguments)
+    except ValueError:
+        return False
+    values = arguments.values() if isinstance(arguments, dict) else ()
+    return any(isinstance(each, str) and len(each) > _LONGEST_GIVEN for each in values)
+
+
+def _text(pair: Paired) -> str:
+    return "" if pair.output is None else pair.response
 
 
 def _told(is_right: bool | None, *, known: str) -> str:  # noqa: FBT001  # of a verdict
@@ -178,12 +199,17 @@ def _told(is_right: bool | None, *, known: str) -> str:  # noqa: FBT001  # of a 
     return f"Verdict: the response is {verdict}, the right answer is {known}."
 
 
-def _plain(text: str) -> str:
-    return text.strip(_AROUND).casefold()
-
-
-def _number(text: str) -> float | None:
+def _number(text: str) -> Decimal | None:
+    plain = text.replace(",", "" if _THOUSANDS.fullmatch(text) else ".")
     try:
-        return float(text.replace(",", "."))
-    except ValueError:
+        number = Decimal(plain)
+    except InvalidOperation:
         return None
+    return number if number.is_finite() else None
+
+
+def _same(one: Decimal, other: Decimal) -> bool:
+    """Whether two numbers are equal, rounded to the decimals that both have, if they have any."""
+    digits = [max(0, -int(each.as_tuple().exponent)) for each in (one, other)]
+    shared = min(digits)
+    return one == other or (shared > 0 and round(one, shared) == round(other, shared))

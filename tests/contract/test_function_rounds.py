@@ -161,6 +161,7 @@ def test_chat_completions_judge_so_too_and_a_survey_has_no_right_answers(home):
         )
         asked.clear()
         ask(client, "run_survey")
+    assert asked
     assert not any("as few words" in text or "Verdict" in text for text in asked)
 
 

@@ -111,11 +111,11 @@ def test_an_item_does_not_become_empty():
     assert of_quiz(arguments, required=[])[0] == arguments
 
 
-def test_of_a_long_list_the_beginning_is_looked_at():
+def test_a_long_list_stays_alike_and_what_is_beside_it_is_looked_at_all_the_same():
     questions = [{"text": "What is the price of this one?", "points": 5}] * 200
-    kept, model = of_quiz({"questions": questions})
-    assert 0 < len(model.asked) < 50
-    assert kept["questions"][-1] == questions[-1]
+    kept, model = of_quiz({"questions": questions, "difficulty": "easy"})
+    assert kept == {"questions": questions}
+    assert len(model.asked) == 1
 
 
 def test_what_is_required_is_kept():

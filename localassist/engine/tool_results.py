@@ -25,7 +25,7 @@ _VERDICTS = """Now answer my request in words: for each item, tell the verdict a
 answer. {rest}Do not call a function again and do not write JSON."""
 _REST = """Where there is no verdict, work out the right answer yourself; a response that does not \
 agree with it, or does not answer, is wrong. """
-_AROUND = " \t\n.,;:!?\"'()"
+_AROUND = " \t\n,;:!?\"'()"
 _OPTION_LABEL = re.compile(r"^\(?[A-Za-z][.)]\s+(?=\S)")  # models number them themselves
 _LABELLED = re.compile(
     r"\(?(?P<letter>[a-z])(?:(?P<closed>\))|[.:])?(?:\s+(?P<rest>.+))?", re.DOTALL
@@ -87,7 +87,7 @@ class Paired:
         """The output, and what it stands for if it is an option's letter."""
         text = _plain(self.output)
         index = option_named(text, self.options)
-        is_letter = len(text.strip(_AROUND)) == 1 and text.strip(_AROUND).isalpha()
+        is_letter = len(trimmed(text)) == 1 and trimmed(text).isalpha()
         if index is None or not is_letter or _bare(text) == _bare(self.options[index]):
             return text
         return self.option(index)
@@ -110,8 +110,13 @@ def option_named(answer: str, options: Sequence[str]) -> int | None:
     return named[0] if len(named) == 1 else None
 
 
+def trimmed(text: str) -> str:
+    """A text without the marks around it; a point may begin a number."""
+    return text.lstrip(_AROUND).rstrip(f".{_AROUND}")
+
+
 def _bare(text: str) -> str:
-    return (text.strip(_AROUND) or text.strip()).casefold()
+    return (trimmed(text) or text.strip()).casefold()
 
 
 def _within(text: str, whole: str) -> bool:

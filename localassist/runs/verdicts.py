@@ -13,7 +13,7 @@ from math import exp, log
 from typing import TYPE_CHECKING
 
 from localassist.engine.chat_template import ChatMessage
-from localassist.engine.tool_results import option_named
+from localassist.engine.tool_results import option_named, trimmed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,10 +48,9 @@ Right answer: {known}
 Response: {response}
 Is the response right? Reply with yes or no."""
 _YES, _NO = ("Yes", "yes"), ("No", "no")
-# Logarithm of the odds of a yes. Of 53 responses written by hand the 1.5B tells 51 apart so; the
+# Logarithm of the odds of a yes. Of 53 responses written by hand the 1.5B tells 50 apart so; the
 # 0.5B does not even say yes to the right answer itself, and then gives no verdict.
 _SURE = 1.0
-_AROUND = " \t\n.,;:!?\"'()"
 _MOST_RESPONSE_CHARS = 300
 _THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
@@ -99,7 +98,7 @@ class Verdicts:
             return None
         answer = pair.key or self._answer(_ASK.format(question=pair.question))
         if not pair.options:
-            known = answer.strip(_AROUND)
+            known = trimmed(answer)
             if not known or len(known) > _MOST_ANSWER_CHARS:
                 return None
             return _told(self._says(pair, known), known=known)
@@ -131,12 +130,13 @@ class Verdicts:
 
     def _says(self, pair: Paired, known: str) -> bool | None:
         """Whether a response says what is known; None if the model cannot tell."""
-        response = _text(pair).strip(_AROUND)
+        text = _text(pair)
+        response = trimmed(text)
         if not response:
             return False
         if response.casefold() == known.casefold():
             return True
-        number, right = _number(response), _number(known)
+        number, right = _number(text.strip()), _number(known)
         if number is not None and right is not None:
             return _same(number, right)
         is_letter = len(response) == 1 and response.isalpha()

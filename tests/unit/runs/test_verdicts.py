@@ -151,6 +151,9 @@ def test_of_a_long_test_the_beginning_is_judged():
         ("33.33", "33.3", "right"),
         ("33.33", "33", "wrong"),
         ("-5", "5", "wrong"),
+        ("0.75", ".75", "right"),
+        (".75", "75", "wrong"),
+        ("9", "9.", "right"),
     ],
 )
 def test_numbers_are_compared_as_numbers(known, output, kind):

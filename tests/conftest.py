@@ -94,3 +94,10 @@ def smol_client(home, weights):
     settings = Settings(home=home, model=str(weights(SMOL)), n_ctx=1024)
     with Client(settings=settings) as client:
         yield client
+
+
+@pytest.fixture
+def small_client(home):
+    settings = Settings(home=home, models=Settings.from_env().models, model=SMALL, n_ctx=4096)
+    with Client(settings=settings) as client:
+        yield client

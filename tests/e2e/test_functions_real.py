@@ -168,13 +168,6 @@ PLACE_WEATHER = {
 }
 
 
-@pytest.fixture
-def small_client(home):
-    settings = Settings(home=home, models=Settings.from_env().models, model=SMALL, n_ctx=4096)
-    with Client(settings=settings) as client:
-        yield client
-
-
 def test_a_second_question_leads_to_a_second_call_and_thanks_do_not(small_client):
     """A model that sees only the words of its earlier answer would make up the next one."""
     client = small_client
@@ -369,79 +362,6 @@ def test_a_list_of_calls_ends_where_the_model_ends_it(small_client):
         "as well."
     )
     assert called(small_client, request, ROUTE, CLUB) == [{"start": "Lyon", "end": "Turin"}]
-
-
-QUIZ = {
-    "type": "function",
-    "function": {
-        "name": "display_quiz",
-        "description": "Displays a quiz, and returns the responses.",
-        "parameters": {
-            "type": "object",
-            "properties": {
-                "title": {"type": "string"},
-                "questions": {
-                    "type": "array",
-                    "description": "Questions, with choices if they are multiple choice.",
-                    "items": {
-                        "type": "object",
-                        "properties": {
-                            "question_text": {"type": "string"},
-                            "question_type": {
-                                "type": "string",
-                                "enum": ["MULTIPLE_CHOICE", "FREE_RESPONSE"],
-                            },
-                            "choices": {"type": "array", "items": {"type": "string"}},
-                        },
-                        "required": ["question_text"],
-                    },
-                },
-            },
-            "required": ["title", "questions"],
-        },
-    },
-}
-
-
-def test_one_quiz_is_called_for_once(small_client):
-    """Behind the list of its questions the model forgets a bracket, which is no further call."""
-    request = (
-        "Make a quiz with 2 questions: One open ended, one multiple choice. Then, give me feedback "
-        "for the responses."
-    )
-    (quiz,) = called(small_client, request, QUIZ)
-    assert len(quiz["questions"]) == 2
-
-
-def test_a_wrong_response_is_not_taken_for_the_right_answer(small_client):
-    """Asked with the responses in view, the model says that both of them are right."""
-    questions = [
-        {
-            "question_text": "What is the capital of Norway?",
-            "question_type": "MULTIPLE_CHOICE",
-            "choices": ["Bergen", "Oslo", "Trondheim"],
-        },
-        {"question_text": "What is 9 times 7?", "question_type": "FREE_RESPONSE"},
-    ]
-    arguments = json.dumps({"title": "Quiz", "questions": questions})
-    function = {"name": "display_quiz", "arguments": arguments}
-    message = small_client.chat.completions.create(
-        model=SMALL,
-        tools=[QUIZ],
-        temperature=0,
-        messages=[
-            {"role": "user", "content": "Quiz me, and tell me how I did."},
-            {
-                "role": "assistant",
-                "content": None,
-                "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
-            },
-            {"role": "tool", "tool_call_id": "call_1", "content": '["a", "56"]'},
-        ],
-    ).choices[0].message  # fmt: skip
-    assert "Oslo" in message.content
-    assert "63" in message.content
-    assert message.content.lower().count("wrong") == 2, message.content
 
 
 def test_a_further_call_leads_to_no_others(small_client):

@@ -102,7 +102,7 @@ class CallWriter:
                 return calls
             is_narrow = functions is not self._functions
             if reader.refused is not None and not is_narrow:
-                if self._odds(prompt, calls) < _SURELY:
+                if self._odds(prompt, calls, least=_SURELY) < _SURELY:
                     return calls
                 calls.append(reader.refused)
                 is_wanted, functions = self._was_asked_for, self._functions
@@ -123,7 +123,8 @@ class CallWriter:
         uncalled, missing = self._meant.missing_in(calls), self._named.missing_in(calls)
         if could_go_on and not uncalled | missing:
             return None
-        odds = self._odds(prompt, calls)
+        least = _HARDLY_MEANT if uncalled else _HARDLY if missing else _LIKELY
+        odds = self._odds(prompt, calls, least=least)
         if uncalled and odds > _HARDLY_MEANT:
             narrow = [each for each in self._functions if each["name"] in uncalled]
             return _is_first_of_its_function, narrow
@@ -184,8 +185,8 @@ class CallWriter:
                         MAX_CALL_TOKENS)  # fmt: skip
         return reader
 
-    def _odds(self, prompt: Sequence[int], calls: Sequence[Call]) -> float:
-        """Logarithm of the probability that another call follows."""
+    def _odds(self, prompt: Sequence[int], calls: Sequence[Call], *, least: float) -> float:
+        """Logarithm of the probability that another call follows, or one that is below `least`."""
         encode, dialect = self._model.engine.encode_frame, self._dialect
         begun = dialect.begun(calls)
         more = encode(f'{begun}{dialect.separator}{{"name": "')
@@ -193,10 +194,11 @@ class CallWriter:
         common = common_prefix(more, end)
         # What differs first may be a brace, and small models forget one: up to the comma, then.
         followed = max(common + 1, common_prefix(more, encode(dialect.followed(calls))))
-        return sum(
-            self._model.first_logprob([*prompt, *more[:place]], more[place])
-            for place in range(common, followed)
-        )
+        odds = 0.0
+        for place in range(common, followed):
+            if odds > least:  # each look costs as much as a token
+                odds += self._model.first_logprob([*prompt, *more[:place]], more[place])
+        return odds
 
 
 def _is_first_of_its_function(call: Call, before: Sequence[Call]) -> bool:

@@ -224,13 +224,19 @@ def test_tagged_calls_go_on_too():
 
 @pytest.mark.parametrize("dialect", [FENCE, TAGS])
 def test_what_is_watched_is_where_a_further_call_and_the_end_part(dialect):
-    model = Model(([ROME], True), odds=-9.0, dialect=dialect)
+    model = Model(([ROME], True), ([OSLO], True), odds=-0.01, dialect=dialect)
     write(model, "The weather in Rome and Oslo", dialect=dialect)
     first, last = model.watched[0], model.watched[-1]
     end = dialect.begun([ROME]) + dialect.closer + dialect.end
     assert end.startswith(first[:-1])
     assert not end.startswith(first)
     assert last == dialect.followed([ROME])  # up to what separates two calls
+
+
+def test_no_more_is_looked_at_than_it_takes_to_see_that_no_call_follows():
+    model = Model(([ROME], True), odds=-9.0, dialect=TAGS)
+    write(model, "The weather in Rome and Oslo", dialect=TAGS)
+    assert len(model.watched) == 1
 
 
 def called(model, *asked, **fields):

@@ -44,12 +44,14 @@ class Grammar:
         source: JSON text of a schema, a regular expression, or a grammar.
         trigger: the grammar holds from behind this text on, and for everything if it is empty.
         lenient: leave out what of a schema cannot be enforced, for who validates the answer.
+        ends_repetition: close a list or text of JSON that says the same for ever.
     """
 
     kind: Literal["json_schema", "regex", "lark", "gbnf"]
     source: str
     trigger: str = ""
     lenient: bool = False
+    ends_repetition: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class GrammarCompiler:
             raise _invalid(matcher.get_error())
         if not matcher.is_accepting() and not any(matcher.compute_bitmask()):
             raise _invalid("no text at all is in its language")
-        return Constraint(matcher, self._vocabulary, tokenizer, trigger=grammar.trigger)
+        return Constraint(matcher, self._vocabulary, tokenizer, grammar)
 
     def _prepared(self, llguidance: Any) -> _Prepared:
         """Llguidance's view of the vocabulary; takes about a second, once."""
@@ -151,20 +153,25 @@ def check_grammar(grammar: Grammar, *, allow_lenient: bool = False) -> None:
 
 
 class Constraint:
-    """The state of one answer. Used by the engine's loop only, after it was made."""
+    """The state of one answer. Used by the engine's loop only, after it was made.
+
+    Attributes:
+        ends_repetition: as in `Grammar`.
+    """
 
     def __init__(
-        self, matcher: Any, vocabulary: Vocabulary, tokenizer: _Prepared, *, trigger: str
+        self, matcher: Any, vocabulary: Vocabulary, tokenizer: _Prepared, grammar: Grammar
     ) -> None:
+        self.ends_repetition = grammar.ends_repetition
         self._matcher = matcher
         self._vocabulary = vocabulary
         self._tokenizer = tokenizer.tokenizer
         self._ends = tokenizer.ends
         self._numeric = tokenizer.numeric
         self._follows_number = False
-        self._trigger = trigger.encode()
+        self._trigger = grammar.trigger.encode()
         self._tail = b""
-        self._active = not trigger
+        self._active = not grammar.trigger
 
     @property
     def complete(self) -> bool:
@@ -252,6 +259,10 @@ class Constraint:
             if self._matcher.validate_tokens(tokens) == len(tokens):
                 return closing
         return None
+
+    def spelled(self, text: bytes) -> list[int] | None:
+        """The tokens of a text that may follow; None of one that may not."""
+        return self._begin(text) if self._active else None
 
     def _byte_token(self, text: bytes) -> int:
         return int(self._tokenizer.tokenize_bytes(text)[0])

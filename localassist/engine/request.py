@@ -72,11 +72,15 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class TokenEvent:
-    """One step of a generation: `text` may be empty while a character is incomplete."""
+    """One step of a generation: `text` may be empty while a character is incomplete.
+
+    `ended_repetition` says that it would have gone on with what is repeated, and was not let.
+    """
 
     text: str
     num_tokens: int = 1
     finish_reason: FinishReason | None = None
+    ended_repetition: bool = False
 
 
 def _merge_events(earlier: TokenEvent, later: TokenEvent) -> TokenEvent:
@@ -84,6 +88,7 @@ def _merge_events(earlier: TokenEvent, later: TokenEvent) -> TokenEvent:
         text=earlier.text + later.text,
         num_tokens=earlier.num_tokens + later.num_tokens,
         finish_reason=later.finish_reason,
+        ended_repetition=earlier.ended_repetition or later.ended_repetition,
     )
 
 

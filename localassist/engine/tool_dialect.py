@@ -129,7 +129,7 @@ class ToolDialect:
             f"call: {' | '.join(names)}",
             *rules,
         ]
-        return Grammar("lark", "\n".join(lines), lenient=lenient)
+        return Grammar("lark", "\n".join(lines), lenient=lenient, ends_repetition=True)
 
 
 FENCE = ToolDialect(

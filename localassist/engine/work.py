@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import inf, log
+import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from localassist.engine.repetition import RepetitionWatch
 from localassist.engine.request import FinishReason, Generation, TokenEvent
 from localassist.engine.sampler import Sampler, exp_sum
 from localassist.errors import ModelError
@@ -38,6 +39,13 @@ class Work:
     vocabulary: Vocabulary
     constraint: Constraint | None = None
     speculator: Speculator | None = None
+    _repetition: RepetitionWatch | None = field(default=None, init=False)
+    _forced: list[int] = field(default_factory=list, init=False)
+    _has_ended_repetition: bool = field(default=False, init=False)  # since the last event
+
+    def __post_init__(self) -> None:
+        if self.constraint is not None and self.constraint.ends_repetition:
+            self._repetition = RepetitionWatch(self.vocabulary.token_bytes)
 
     def take(self, rows: Rows[Row], draft: Rows[int]) -> FinishReason | None:
         """Choose a token for each row, as long as the draft behind it was right.
@@ -79,7 +87,8 @@ class Work:
 
     def _tell(self, text: str, num_tokens: int, reason: FinishReason | None) -> None:
         self.generation.num_cached_tokens = self.sequence.num_cached_tokens
-        self.generation.channel.put(TokenEvent(text, num_tokens=num_tokens, finish_reason=reason))
+        ended, self._has_ended_repetition = self._has_ended_repetition, False
+        self.generation.channel.put(TokenEvent(text, num_tokens, reason, ended_repetition=ended))
 
     def _take_one(self, row: Row, texts: list[str]) -> FinishReason | None:
         token = self._choose(row)
@@ -100,13 +109,13 @@ class Work:
         request = self.generation.request
         if request.watched:
             top = float(row.max())
-            total = top + log(float(exp_sum(row, top)))
+            total = top + math.log(float(exp_sum(row, top)))
             self.generation.first_logprobs = {
                 token: float(row[token]) - total for token in request.watched
             }
         if request.banned_first:
             row = row.copy()
-            row[list(request.banned_first)] = -inf
+            row[list(request.banned_first)] = -math.inf
         return row
 
     def _choose(self, row: Row) -> int:
@@ -115,10 +124,26 @@ class Work:
         constraint = self.constraint
         if constraint is None:
             return token
-        if not constraint.allows(token):
+        forced = self._forced or self._ending(token, constraint)
+        if forced:
+            self.sampler.replace(token, forced[0])
+            token, *self._forced = forced
+        elif not constraint.allows(token):
             token = self._choose_another(row, token, constraint)
         constraint.accept(token)
         return token
+
+    def _ending(self, token: int, constraint: Constraint) -> Rows[int]:
+        """Tokens that end what the token would go on to repeat; empty where it does not."""
+        if self._repetition is None:
+            return ()
+        sequence = self.sequence
+        endings = self._repetition.endings(sequence.tokens, sequence.num_prompt_tokens, token)
+        for text in endings:
+            if tokens := constraint.spelled(text):
+                self._has_ended_repetition = True
+                return tokens
+        return ()
 
     def _choose_another(self, row: Row, refused: int, constraint: Constraint) -> int:
         meant = constraint.beginning_of(refused)

@@ -176,13 +176,16 @@ class CallWriter:
             goes_on=bool(before),
         )
         for event in events:
+            if event.ended_repetition:
+                log.warning("an argument said the same for ever, and was ended")
+                if reader.calls:  # a call too many, most likely: nobody asks for that
+                    break
             reader.feed(event.text)
             if reader.refused is not None or len(reader.calls) >= self._most:
                 break
         events.close()
         if reader.broken_off and reader.calls:
-            log.warning("a call was cut off after %d tokens; those before it are made",
-                        MAX_CALL_TOKENS)  # fmt: skip
+            log.warning("a call was cut off; those before it are made")
         return reader
 
     def _odds(self, prompt: Sequence[int], calls: Sequence[Call], *, least: float) -> float:

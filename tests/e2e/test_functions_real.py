@@ -329,10 +329,24 @@ HOURS = tool("museum_hours", "When a museum is open.", museum="Its name.")
 QUEUE = tool("museum_queue", "How long one waits at a museum's entrance.", museum="Its name.")
 
 
-def called(client, request, *tools):
+SCREEN = tool("set_screen", "Sets the pixels of a screen.", pixels="")
+SCREEN["function"]["parameters"] = {
+    "type": "object",
+    "properties": {
+        "pixels": {
+            "type": "array",
+            "items": {"type": "integer"},
+            "description": "Brightness of each pixel.",
+        }
+    },
+    "required": ["pixels"],
+}
+
+
+def called(client, request, *tools, **params):
     assistant = client.beta.assistants.create(model=SMALL, tools=list(tools))
     run = client.beta.threads.create_and_run_poll(
-        assistant_id=assistant.id, temperature=0,
+        assistant_id=assistant.id, temperature=0, **params,
         thread={"messages": [{"role": "user", "content": request}]},
     )  # fmt: skip
     assert run.status == "requires_action", run.last_error
@@ -362,6 +376,13 @@ def test_a_list_of_calls_ends_where_the_model_ends_it(small_client):
         "as well."
     )
     assert called(small_client, request, ROUTE, CLUB) == [{"start": "Lyon", "end": "Turin"}]
+
+
+def test_a_list_within_a_call_that_the_model_would_never_end_is_ended(small_client):
+    request = "Make the whole screen black."
+    (asked,) = called(small_client, request, SCREEN, tool_choice="required")
+    assert len(asked["pixels"]) > 100
+    assert len(set(asked["pixels"][-100:])) == 1
 
 
 def test_a_further_call_leads_to_no_others(small_client):

@@ -43,6 +43,8 @@ def rows_of(text, *, then=""):
 class Only:
     """A constraint: the answer is made of these characters and is complete at a length."""
 
+    ends_repetition = False
+
     def __init__(self, characters, *, length=1000, begins=None, lacks=None):
         self.tokens = tokens_of(characters)
         self.begins = begins or {}

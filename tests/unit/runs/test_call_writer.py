@@ -42,6 +42,7 @@ class Model:
         self.watched = []
         self.grammars = []
         self.cut = False
+        self.repeats = ()  # texts at whose end what they repeated is ended
 
     def encode_frame(self, text):
         if self._control and self._control in text:
@@ -70,7 +71,9 @@ class Model:
         if self.cut:
             text = text[:-10]
         for start in range(0, len(text), 7):
-            yield TokenEvent(text[start : start + 7])
+            piece = text[start : start + 7]
+            is_ended = any(text[: start + 7].endswith(each) for each in self.repeats)
+            yield TokenEvent(piece, ended_repetition=is_ended)
 
 
 def write(model, request, *, several=True, dialect=FENCE, meant=None):
@@ -214,6 +217,22 @@ def test_calls_whose_texts_read_as_control_tokens_are_never_shown_to_the_model_a
     model = Model(([call], True), control="<|im_end|>")
     assert write(model, "The weather in Rome and Oslo") == [call]
     assert len(model.begun) == 1
+
+
+@pytest.mark.parametrize("calls", [([ROME, OSLO], True), ([ROME, OSLO, BERN], False)])
+def test_a_further_call_that_repeats_itself_for_ever_is_none(calls):
+    model = Model(calls)
+    written = FENCE.separator.join(call.text for call in calls[0])
+    begun = written.index("Oslo")
+    model.repeats = (written[: begun - begun % 7],)
+    assert write(model, "The weather in Rome, Oslo and Bern") == [ROME]
+    assert len(model.begun) == 1
+
+
+def test_an_only_call_that_repeated_itself_is_made():
+    model = Model(([ROME], True))
+    model.repeats = (ROME.text[:28],)
+    assert write(model, "The weather in Rome") == [ROME]
 
 
 def test_tagged_calls_go_on_too():

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 MODELS = ("qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct")
 SEEDS = 20
-_ROUNDS = 5
+_TIMED = 12  # calls of each kind
 TUTOR = "You are a personal math tutor. Answer questions briefly, in a sentence or less."
 QUIZ_REQUEST = (
     "Make a quiz with 2 questions: One open ended, one multiple choice. Then, give me feedback for "
@@ -267,10 +267,14 @@ def quiz(client: Client, name: str, seeds: int) -> None:
 
 def overheads(client: Client, name: str, folder: Path) -> None:
     """Print a call's time over the model's own: of one function, and where there are several."""
-    asked = [([QUIZ], f"Round {number}. {QUIZ_REQUEST}") for number in range(_ROUNDS)]
+    asked = [([QUIZ], f"Round {number}. {QUIZ_REQUEST}") for number in range(_TIMED)]
+    # What is loaded or measured once in a process is no part of a call's time.
+    started = time.perf_counter()
+    ask(client, [QUIZ, {**QUIZ, "name": "show"}], QUIZ_REQUEST, tool_choice="required")
+    print(f"{name}: the first call of the process {time.perf_counter() - started:.1f} s")
     overhead(client, name, "one function", asked)
     for category in ("multiple", "parallel_multiple"):
-        questions = berkeley.load(folder, category, _ROUNDS)
+        questions = berkeley.load(folder, category, _TIMED)
         asked = [(each.functions, each.text) for each in questions]
         overhead(client, name, category, asked)
 
@@ -278,11 +282,15 @@ def overheads(client: Client, name: str, folder: Path) -> None:
 def overhead(
     client: Client, name: str, label: str, asked: Sequence[tuple[list[dict[str, Any]], str]]
 ) -> None:
-    """A call's time over that of the model alone: its prompt, and as many tokens."""
+    """Print calls' time over that of the model alone: its prompt, and as many tokens.
+
+    As many as it has written, or as the calls have that were made of them.
+    """
     from localassist.engine.request import GenerationRequest
+    from localassist.engine.tool_dialect import Call as Written
 
     runtime = client._runtime  # both sides in one process, on one model
-    ratios = []
+    of_written, of_made = [], []
     with runtime.engines.use(name) as engine:
         for number, (functions, text) in enumerate(asked):
             started = time.perf_counter()
@@ -295,17 +303,24 @@ def overhead(
             assert usage is not None
             # Another beginning, or the cache would know the prompt.
             prompt = [*engine.encode_text(f"{label} {number}"), *engine.encode_text("sea " * 4000)]
+            made_calls = [Written(called, json.dumps(given)) for called, given in calls_of(run)]
+            made = len(engine.encode_text(engine.tools.dialect.written(made_calls)))
             started = time.perf_counter()
-            for _ in engine.submit(
+            own = []
+            for event in engine.submit(
                 GenerationRequest(
                     prompt_tokens=prompt[: usage.prompt_tokens],
-                    max_tokens=usage.completion_tokens,
-                    banned_first=(),
+                    max_tokens=max(usage.completion_tokens, made),
                 )
             ):
-                pass
-            ratios.append(took / (time.perf_counter() - started))
-    report(f"{name}: {label}, a call over the model's own time", ratios, unit="")
+                own += [time.perf_counter() - started] * event.num_tokens
+            if len(own) < max(usage.completion_tokens, made):
+                print(f"{name}: {label} {number} is left out: the model alone stopped early")
+                continue
+            of_written.append(took / own[usage.completion_tokens - 1])
+            of_made.append(took / own[made - 1])
+    report(f"{name}: {label}, calls over the model's own time", of_written, unit="")
+    report(f"{name}: {label}, over that for the calls made alone", of_made, unit="")
 
 
 def main() -> None:

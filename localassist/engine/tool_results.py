@@ -183,14 +183,20 @@ def _pairs(answered: Answered) -> list[Paired]:
     A model that sees two lists does not find which belongs to which.
     """
     try:
-        outputs, arguments = json.loads(answered.output), json.loads(answered.call.arguments)
-    except ValueError:
+        outputs, arguments = _decoded(answered.output), _decoded(answered.call.arguments)
+    except (ValueError, RecursionError):
         return []
     values = arguments.values() if isinstance(arguments, dict) else ()
     lists = [value for value in values if isinstance(value, list) and value]
     if len(lists) != 1 or not isinstance(outputs, list) or len(outputs) != len(lists[0]):
         return []
     return [Paired(item, output) for item, output in zip(lists[0], outputs, strict=True)]
+
+
+def _decoded(text: str) -> Any:
+    """A JSON value; half a character that was written as a number becomes a question mark."""
+    value = json.dumps(json.loads(text), ensure_ascii=False)
+    return json.loads(value.encode("utf-8", "replace"))
 
 
 def _side_by_side(

@@ -56,6 +56,15 @@ def test_a_verdict_stands_behind_its_response():
     assert "Where there is no verdict" not in text
 
 
+def test_half_a_character_is_shown_as_a_question_mark():
+    item = {"text": "What is it?", "options": ["\ud800", "b"]}
+    answered = quiz(["Tom \udc00", "\ud83d\ude00"], items=[item, "Which face?"])
+    text = answered_text([answered], may_call=False)
+    assert "What is it? (a) ? (b) b\n   Response: Tom ?\n" in text
+    assert "Response: \U0001f600" in text
+    assert text.encode()
+
+
 def test_where_a_verdict_is_missing_the_model_judges():
     text = answered_text([quiz(["a", "Tom"])], may_call=False, verdict=lambda _: None)
     assert "Response: (a) this\n2. " in text
@@ -67,6 +76,7 @@ def test_where_a_verdict_is_missing_the_model_judges():
     [
         quiz(["a"]),  # not as many as there are items
         quiz({"score": 2}),
+        Answered(quiz([]).call, "[" * 2_500 + "]" * 2_500),
         quiz(["a", "b"], items=ITEMS, others=["c", "d"]),
         Answered(Call("show_quiz", json.dumps({"items": ITEMS})), "shown"),
     ],

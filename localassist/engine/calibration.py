@@ -48,16 +48,20 @@ class Calibration:
             self._todo = [] if known else [(backend.max_threads, _APART)] * _REPEATS
 
     def _all_steps(self) -> list[tuple[int, int]]:
-        """Numbers of threads and of rows, the first one last."""
+        """Numbers of threads and of rows, the first one last.
+
+        What is repeated lies apart: while a process starts, all of its first steps are disturbed.
+        """
         most = self._backend.max_threads
         steps = [
             (num_threads, num_rows)
             for num_threads in sorted({most, max(1, most - 1)}, reverse=True)
+            for _ in range(_REPEATS)
             for num_rows in MEASURED_ROWS
         ]
         if self._backend.side_ctx:
-            steps.append((most, _APART))
-        return [step for step in steps[::-1] for _ in range(_REPEATS)]
+            steps += [(most, _APART)] * _REPEATS
+        return steps[::-1]
 
     def again(self) -> None:
         """What was measured was disturbed by other programs: measure it again.
@@ -66,6 +70,12 @@ class Calibration:
         """
         if self.done:
             self._todo = self._all_steps()
+
+    def lower(self, num_rows: int, seconds: float) -> None:
+        """Steps of so many rows, if they were measured, take less than that with all threads."""
+        known = self._seconds.get(self._backend.max_threads, {})
+        if num_rows in known:
+            known[num_rows] = min(seconds, known[num_rows])
 
     @property
     def done(self) -> bool:

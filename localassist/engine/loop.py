@@ -173,8 +173,7 @@ class EngineLoop:
         if self._hibernate_one():
             return
         self._calibration.measure()
-        if self._calibration.done:
-            self._use_threads()
+        self._use_threads()  # or whoever asks next would get the threads that were measured
 
     def _take_inbox(self) -> None:
         with self._wake:
@@ -295,7 +294,7 @@ class EngineLoop:
         if batch.num_prefilled:
             self._scheduler.plan.observe_prefill(num_tokens=num_rows, seconds=seconds)
             return
-        before = self._governor.num_threads
+        before: int | None = self._governor.num_threads
         apart_s = self._quiet.apart_s if batch.apart else None
         expected_s = self._quiet.cost(num_rows) if apart_s is None else apart_s
         if apart_s is not None:
@@ -306,6 +305,8 @@ class EngineLoop:
         self._num_faster = self._num_faster + 1 if faster else 0
         if self._num_faster == _TOO_OFTEN:
             self._calibration.again()
+            self._calibration.lower(num_rows, seconds)
+            before = None  # the plan gets the new curve
         if self._governor.num_threads != before:
             self._use_threads()
 

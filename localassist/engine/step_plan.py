@@ -71,7 +71,13 @@ class CostCurve:
         return self.seconds[low] * (1 - part) + self.seconds[high] * part
 
     def padded(self, num_rows: int) -> int:
-        """The number of rows, at least `num_rows`, whose step costs least."""
+        """The number of rows, at least `num_rows`, whose step costs least.
+
+        One row is never padded: two read the same weights, and can seem to cost less only where
+        the one was measured beside another program. Its steps could never show that then.
+        """
+        if num_rows == 1:
+            return 1
         if num_rows not in self._padded:
             larger = [rows for rows in self._known if num_rows < rows <= 2 * num_rows]
             best = min(larger, key=self.cost, default=num_rows)

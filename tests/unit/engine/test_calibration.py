@@ -125,6 +125,20 @@ def test_what_disturbs_a_measurement_now_and_then_does_not_count():
     assert measured(backend, None).curve(2).seconds == expected(2)
 
 
+def test_what_disturbs_the_first_steps_of_a_process_does_not_count():
+    backend = FakeBackend(disturbed=range(1, len(MEASURED_ROWS) + 1))
+    assert measured(backend, None).curve(2).seconds == expected(2)
+
+
+@pytest.mark.parametrize(("seconds", "cost"), [(0.001, 0.001), (7.0, 0.005)])
+def test_what_steps_really_take_lowers_a_curve(seconds, cost):
+    calibration = measured(FakeBackend(), None)
+    calibration.lower(1, seconds)
+    calibration.lower(17, seconds)  # was not measured
+    assert calibration.curve(2).seconds == pytest.approx({**expected(2).expected, 1: cost})
+    assert calibration.curve(1).seconds == expected(1)
+
+
 def test_one_step_is_measured_at_a_time():
     backend = FakeBackend()
     calibration = Calibration(backend, None)

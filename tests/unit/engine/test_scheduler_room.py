@@ -280,9 +280,9 @@ def test_those_served_least_recently_go_on_first(size):
 
 def test_a_step_is_padded_only_while_there_is_room():
     prompt = len(Machine().add("a" * 100).tokens)
-    room = prompt + len("You said: ") + 100
-    machine = Machine(n_ctx=room, plan=StepPlan(CostCurve({1: 9.0, 2: 1.0})))
-    sequence = machine.add("a" * 100)
+    room = 2 * (prompt + 111)
+    machine = Machine(n_ctx=room, plan=StepPlan(CostCurve({1: 9.0, 2: 9.0, 3: 1.0})))
+    sequences = [machine.add(each * 100, max_tokens=111) for each in "ab"]
     padded = set()
     while not machine.scheduler.idle:
         machine.step()
@@ -290,8 +290,8 @@ def test_a_step_is_padded_only_while_there_is_room():
         used = machine.scheduler.stats.cells_used - batch.num_tokens
         assert used + max(batch.num_rows, batch.num_tokens) <= room
         padded.add(batch.num_rows)
-    assert answer(sequence) == "You said: " + "a" * 100
-    assert 2 in padded
+    assert [answer(each) for each in sequences] == ["You said: " + each * 100 for each in "ab"]
+    assert 3 in padded
 
 
 @pytest.mark.parametrize(("spare", "num_rows"), [(0, 63), (1, 64)])

@@ -58,7 +58,8 @@ def test_before_anything_is_measured_more_rows_cost_more_but_each_of_them_less()
         ({3: 1.0, 4: 0.5, 8: 0.9}, 3, 4),  # the faster kernel
         ({3: 1.0, 4: 0.98}, 3, 3),  # not worth it
         ({3: 1.0, 4: 1.2}, 3, 3),
-        ({1: 1.0, 8: 0.1}, 1, 1),  # more than twice the rows
+        ({3: 1.0, 8: 0.1}, 3, 3),  # more than twice the rows
+        ({1: 1.0, 2: 0.1}, 1, 1),  # measured beside another program, or it would cost less
         ({4: 1.0}, 4, 4),
         ({}, 5, 5),
     ],

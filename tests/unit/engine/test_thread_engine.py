@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
+import time
 
 import pytest
 
 from localassist import BadRequestError, ClosedError, ContextOverflowError, ModelError
 from localassist.engine.chat_template import ChatMessage
+from localassist.engine.loop import LoopSettings
 from localassist.engine.request import FinishReason, GenerationRequest
 from localassist.engine.scripted import ScriptedBackend
 from localassist.engine.thread_engine import ThreadEngine
@@ -102,3 +106,70 @@ def test_closing_ends_open_generations_with_an_error(start):
         ask(engine, "too late")
     with pytest.raises(ClosedError):
         list(generation)
+
+
+class Misjudged(ScriptedBackend):
+    """Its calibration is always disturbed; its steps are not."""
+
+    def time_rows(self, num_rows):
+        return 10.0 + num_rows
+
+
+def test_what_a_step_takes_is_believed_rather_than_a_disturbed_calibration(tmp_path):
+    backend = Misjudged(lambda text: hashlib.sha256(text.encode()).hexdigest())
+    engine = ThreadEngine(backend, name="scripted", settings=LoopSettings(calibration=tmp_path))
+
+    def kept():
+        files = [*tmp_path.glob("*.json")]
+        return json.loads(files[0].read_text())["seconds"]["1"] if files else {"1": 0.0}
+
+    def wait_until(condition):
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    try:
+        wait_until(lambda: kept()["1"] == 11.0)
+        list(engine.submit(GenerationRequest(engine.encode_chat([ChatMessage("user", "a")]))))
+        wait_until(lambda: kept()["1"] < 1.0)
+        assert kept()["2"] == 12.0
+    finally:
+        engine.close()
+
+
+class TwoThreads(ScriptedBackend):
+    """Says when the first step is measured with one thread, and notes those of other steps."""
+
+    max_threads = 2
+
+    def __init__(self):
+        super().__init__()
+        self.measures, self.go_on = threading.Event(), threading.Event()
+        self.used = set()
+
+    def use_threads(self, num_threads):
+        self._num_threads = num_threads
+
+    def time_rows(self, num_rows):
+        if self._num_threads == 1 and not self.measures.is_set():
+            self.measures.set()
+            assert self.go_on.wait(30)
+        return float(num_rows)
+
+    def decode(self, chunks, *, num_rows=0):
+        self.used.add(self._num_threads)
+        return super().decode(chunks, num_rows=num_rows)
+
+
+def test_who_asks_while_fewer_threads_are_measured_gets_all_of_them():
+    backend = TwoThreads()
+    engine = ThreadEngine(backend, name="scripted")
+    try:
+        assert backend.measures.wait(30)
+        asked = engine.submit(GenerationRequest(engine.encode_chat([ChatMessage("user", "a")])))
+        backend.go_on.set()
+        assert [*asked]
+    finally:
+        engine.close()
+    assert backend.used == {2}

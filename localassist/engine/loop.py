@@ -294,7 +294,7 @@ class EngineLoop:
         if batch.num_prefilled:
             self._scheduler.plan.observe_prefill(num_tokens=num_rows, seconds=seconds)
             return
-        before: int | None = self._governor.num_threads
+        before = self._governor.num_threads
         apart_s = self._quiet.apart_s if batch.apart else None
         expected_s = self._quiet.cost(num_rows) if apart_s is None else apart_s
         if apart_s is not None:
@@ -303,11 +303,11 @@ class EngineLoop:
             self._governor.observe(num_rows=num_rows, seconds=seconds, expected_s=expected_s)
         faster = bool(self._quiet.seconds) and seconds < _MUCH_FASTER * expected_s
         self._num_faster = self._num_faster + 1 if faster else 0
-        if self._num_faster == _TOO_OFTEN:
+        misjudged = self._num_faster == _TOO_OFTEN
+        if misjudged:
             self._calibration.again()
             self._calibration.lower(num_rows, seconds)
-            before = None  # the plan gets the new curve
-        if self._governor.num_threads != before:
+        if misjudged or self._governor.num_threads != before:
             self._use_threads()
 
     def _use_threads(self) -> None:

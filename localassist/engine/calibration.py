@@ -71,11 +71,12 @@ class Calibration:
         if self.done:
             self._todo = self._all_steps()
 
-    def lower(self, num_rows: int, seconds: float) -> None:
-        """Steps of so many rows, if they were measured, take less than that with all threads."""
+    def lower(self, num_rows: int, seconds: float, *, apart: bool = False) -> None:
+        """Steps of so many rows, or of two apart, take less with all threads than was measured."""
         known = self._seconds.get(self._backend.max_threads, {})
-        if num_rows in known:
-            known[num_rows] = min(seconds, known[num_rows])
+        step = _APART if apart else num_rows
+        if step in known:
+            known[step] = min(seconds, known[step])
 
     @property
     def done(self) -> bool:

@@ -306,7 +306,7 @@ class EngineLoop:
         misjudged = self._num_faster == _TOO_OFTEN
         if misjudged:
             self._calibration.again()
-            self._calibration.lower(num_rows, seconds)
+            self._calibration.lower(num_rows, seconds, apart=batch.apart)
         if misjudged or self._governor.num_threads != before:
             self._use_threads()
 

@@ -139,6 +139,13 @@ def test_what_steps_really_take_lowers_a_curve(seconds, cost):
     assert calibration.curve(1).seconds == expected(1)
 
 
+def test_two_rows_apart_lower_nothing_but_their_own_time():
+    calibration = measured(FakeBackend(side_ctx=4096), None)
+    calibration.lower(2, 0.002, apart=True)
+    assert calibration.curve(2).apart_s == 0.002
+    assert calibration.curve(2).seconds == expected(2)
+
+
 def test_one_step_is_measured_at_a_time():
     backend = FakeBackend()
     calibration = Calibration(backend, None)

@@ -314,11 +314,22 @@ def test_a_choice_without_its_function_is_refused(client, assistant, thread):
 
 
 def test_a_call_that_is_cut_off_fails_the_run_with_words(home):
-    endless = calling(("weather", {"city": "x" * 5_000}))
+    endless = calling(("weather", {"city": " ".join(map(str, range(2_000)))}))
     with Client(home, backend=ScriptedBackend(endless, n_ctx=30_000)) as client:
         run = started(client)
     assert run.status == "failed"
     assert "did not end" in run.last_error.message
+
+
+def test_a_text_in_a_call_that_says_the_same_for_ever_is_ended(home):
+    endless = calling(("weather", {"city": "x" * 5_000}))
+    with Client(home, backend=ScriptedBackend(endless, n_ctx=30_000)) as client:
+        run = started(client)
+    assert run.status == "requires_action", run.last_error
+    (call,) = calls_of(run)
+    city = json.loads(call.function.arguments)["city"]
+    assert city == "x" * len(city)
+    assert 500 < len(city) < 700
 
 
 def test_cancelling_while_the_model_writes_a_call_ends_the_run(home):

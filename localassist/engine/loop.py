@@ -173,7 +173,10 @@ class EngineLoop:
         if self._hibernate_one():
             return
         self._calibration.measure()
-        self._use_threads()  # or whoever asks next would get the threads that were measured
+        if self._calibration.done:
+            self._use_threads()
+        else:  # or whoever asks next would get the threads that were measured
+            self._backend.use_threads(self._governor.num_threads)
 
     def _take_inbox(self) -> None:
         with self._wake:

@@ -167,7 +167,9 @@ def test_who_asks_while_fewer_threads_are_measured_gets_all_of_them():
     engine = ThreadEngine(backend, name="scripted")
     try:
         assert backend.measures.wait(30)
-        asked = engine.submit(GenerationRequest(engine.encode_chat([ChatMessage("user", "a")])))
+        prompt = engine.encode_chat([ChatMessage("user", "a")])
+        # So few steps that the governor has nothing to judge by.
+        asked = engine.submit(GenerationRequest(prompt, max_tokens=3))
         backend.go_on.set()
         assert [*asked]
     finally:

@@ -89,6 +89,14 @@ class Governor:
             self._pause = self._left = _FIRST_PAUSE
             self._recent.clear()
 
+    def rebased(self) -> None:
+        """What steps are expected to take has changed: ratios of before say nothing any more."""
+        if self._trial is not None:
+            self.num_threads = self._before_trial
+        self._trial = self._believed = None
+        self._recent.clear()
+        self._recent_apart.clear()
+
     def _begin_trial(self, num_threads: int) -> None:
         self._before_trial, self.num_threads = self.num_threads, num_threads
         self._trial = []

@@ -100,7 +100,7 @@ class EngineLoop:
         self._cancelled: deque[Generation] = deque()
         self._wake = threading.Condition()
         self._stopping = False
-        self._num_faster = 0
+        self._faster: list[tuple[int, float, bool]] = []
         self.times = LoopTimes()
 
     # --- any OS thread ---
@@ -174,6 +174,7 @@ class EngineLoop:
             return
         self._calibration.measure()
         if self._calibration.done:
+            self._governor.rebased()
             self._use_threads()
         else:  # or whoever asks next would get the threads that were measured
             self._backend.use_threads(self._governor.num_threads)
@@ -305,13 +306,20 @@ class EngineLoop:
         else:
             self._governor.observe(num_rows=num_rows, seconds=seconds, expected_s=expected_s)
         faster = bool(self._quiet.seconds) and seconds < _MUCH_FASTER * expected_s
-        self._num_faster = self._num_faster + 1 if faster else 0
-        misjudged = self._num_faster == _TOO_OFTEN
+        self._faster = [*self._faster, (num_rows, seconds, batch.apart)] if faster else []
+        misjudged = len(self._faster) == _TOO_OFTEN
         if misjudged:
-            self._calibration.again()
-            self._calibration.lower(num_rows, seconds, apart=batch.apart)
+            self._believe_steps()
         if misjudged or self._governor.num_threads != before:
             self._use_threads()
+
+    def _believe_steps(self) -> None:
+        """Calibration was disturbed: what the last steps have taken counts instead."""
+        self._calibration.again()
+        for num_rows, seconds, apart in self._faster:
+            self._calibration.lower(num_rows, seconds, apart=apart)
+        self._faster = []
+        self._governor.rebased()
 
     def _use_threads(self) -> None:
         num_threads = self._governor.num_threads

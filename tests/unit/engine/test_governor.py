@@ -68,6 +68,27 @@ def test_the_threads_come_back_when_the_machine_is_quiet_again(cores):
     assert machine.settle(governor, steps=1000) == cores
 
 
+@pytest.mark.parametrize("most", [2, 8])
+def test_another_expectation_of_the_same_steps_begins_no_trial(most):
+    governor = Governor(most)
+    for _ in range(10):
+        governor.observe(num_rows=1, seconds=0.012, expected_s=0.065)
+    governor.rebased()
+    for _ in range(10):
+        governor.observe(num_rows=1, seconds=0.012, expected_s=0.012)
+        assert governor.num_threads == most
+
+
+def test_a_trial_ends_with_the_expectation_that_it_began_with():
+    governor = Governor(2)
+    for seconds in [1.0] * 6 + [3.0] * 6:
+        if governor.num_threads == 2:
+            governor.observe(num_rows=1, seconds=seconds, expected_s=1.0)
+    assert governor.num_threads == 1
+    governor.rebased()
+    assert governor.num_threads == 2
+
+
 def apart(governor, *, ratio, steps):
     for _ in range(steps):
         governor.observe_apart(seconds=0.02 * ratio, expected_s=0.02)

@@ -36,7 +36,7 @@ class RepetitionWatch:
         Args:
             tokens: those before it.
             start: where in them the answer begins.
-            token: chosen to be the next.
+            token: chosen to be the next, as the constraint allows it.
 
         Returns:
             Texts that end the list or text, the first that the constraint allows being meant; none
@@ -52,6 +52,10 @@ class RepetitionWatch:
             return ()
         again = self._text(tokens[-self._period :])
         return _endings(self._text(tokens[start:]), again, len(self._token_bytes(token)))
+
+    def ended(self) -> None:
+        """One of the endings is written: what follows is something else."""
+        self._period = 0
 
     def _text(self, tokens: Sequence[int]) -> bytes:
         return b"".join(map(self._token_bytes, tokens))

@@ -124,12 +124,14 @@ class Work:
         constraint = self.constraint
         if constraint is None:
             return token
-        forced = self._forced or self._ending(token, constraint)
+        forced: Rows[int] = self._forced
+        if not forced:
+            if not constraint.allows(token):
+                token = self._choose_another(row, token, constraint)
+            forced = self._ending(token, constraint)
         if forced:
             self.sampler.replace(token, forced[0])
             token, *self._forced = forced
-        elif not constraint.allows(token):
-            token = self._choose_another(row, token, constraint)
         constraint.accept(token)
         return token
 
@@ -142,6 +144,7 @@ class Work:
         for text in endings:
             if tokens := constraint.spelled(text):
                 self._has_ended_repetition = True
+                self._repetition.ended()
                 return tokens
         return ()
 

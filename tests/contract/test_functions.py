@@ -314,8 +314,9 @@ def test_a_choice_without_its_function_is_refused(client, assistant, thread):
 
 
 def test_a_call_that_is_cut_off_fails_the_run_with_words(home):
-    endless = calling(("weather", {"city": " ".join(map(str, range(2_000)))}))
-    with Client(home, backend=ScriptedBackend(endless, n_ctx=30_000)) as client:
+    endless = calling(("weather", {"city": " ".join(map(str, range(2_000)))}))("call")
+    # The second try is no better.
+    with Client(home, backend=ScriptedBackend(lambda _: endless, n_ctx=30_000)) as client:
         run = started(client)
     assert run.status == "failed"
     assert "did not end" in run.last_error.message

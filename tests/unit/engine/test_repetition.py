@@ -88,6 +88,15 @@ def test_an_inner_list_is_closed_and_the_outer_one_goes_on():
     assert inner[:170] == [1, *[0] * 169]
 
 
+def test_what_is_written_counts_and_not_what_was_wanted():
+    """Of each `0.0` in a list of whole numbers something is refused."""
+    numbers = {"type": "array", "items": {"type": "integer"}}
+    schema = {**ONE, "properties": {"a": numbers}}
+    text, reason = answer('{"a": [' + "0.0, " * ENDLESS, schema)
+    assert reason is FinishReason.STOP
+    assert set(json.loads(text)["a"]) == {0}
+
+
 def test_an_object_that_never_ends_is_closed():
     found = ended('{"a": {"x": 0, ', '"y": 0, ')
     assert found == {"x": 0, "y": 0}

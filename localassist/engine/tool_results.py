@@ -33,6 +33,7 @@ _LABELLED = re.compile(
 _DENIAL = re.compile(r"\bnot\b|n['\u2019]t\b")
 _PAST = "Result of {name}: {output}"
 _MAX_PAST_CHARS = 1500
+_MOST_LEVELS = 32  # of lists and objects within one another, of an item or its output
 _GO_ON = """If my request needs another call, one that was not made yet, write it. If not, answer \
 my request in words, using this output."""
 
@@ -190,7 +191,15 @@ def _pairs(answered: Answered) -> list[Paired]:
     lists = [value for value in values if isinstance(value, list) and value]
     if len(lists) != 1 or not isinstance(outputs, list) or len(outputs) != len(lists[0]):
         return []
+    if not all(map(_is_shallow, (*outputs, *lists[0]))):
+        return []
     return [Paired(item, output) for item, output in zip(lists[0], outputs, strict=True)]
+
+
+def _is_shallow(value: Any, levels: int = _MOST_LEVELS) -> bool:
+    """Whether a person would write it down: it is not nested ever deeper."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_is_shallow(each, levels - 1) for each in inner)
 
 
 def _decoded(text: str) -> Any:

@@ -76,7 +76,9 @@ def test_where_a_verdict_is_missing_the_model_judges():
     [
         quiz(["a"]),  # not as many as there are items
         quiz({"score": 2}),
-        Answered(quiz([]).call, "[" * 2_500 + "]" * 2_500),
+        Answered(quiz([]).call, f'[{"[" * 40}{"]" * 40}, "b"]'),
+        Answered(quiz([]).call, f'[{"[" * 600}{"]" * 600}, "b"]'),
+        Answered(quiz([]).call, f'[{"[" * 2_500}{"]" * 2_500}, "b"]'),
         quiz(["a", "b"], items=ITEMS, others=["c", "d"]),
         Answered(Call("show_quiz", json.dumps({"items": ITEMS})), "shown"),
     ],

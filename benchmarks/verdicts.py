@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.tools import MODELS
 from localassist import Settings
 from localassist.api.runtime import Runtime
-from localassist.engine.tool_results import Paired
+from localassist.engine.paired import Paired
 from localassist.runs.model_calls import ModelCalls
 from localassist.runs.verdicts import Verdicts
 

@@ -23,8 +23,8 @@ from localassist.types.tool import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from localassist.engine.paired import Paired
     from localassist.engine.tool_dialect import ToolDialect
-    from localassist.engine.tool_results import Paired
     from localassist.types.run_step import RunStep
     from localassist.types.tool import ToolCall
 

@@ -13,12 +13,13 @@ from math import exp, log
 from typing import TYPE_CHECKING
 
 from localassist.engine.chat_template import ChatMessage
-from localassist.engine.tool_results import option_named, trimmed
+from localassist.engine.paired import option_named, trimmed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from localassist.engine.tool_results import Answered, Paired
+    from localassist.engine.paired import Paired
+    from localassist.engine.tool_results import Answered
     from localassist.runs.model_calls import ModelCalls
 
 # What a list of items is a test by; else nobody asked for verdicts, or none of them is right.

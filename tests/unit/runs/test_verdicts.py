@@ -7,8 +7,9 @@ from math import log
 
 import pytest
 
+from localassist.engine.paired import Paired
 from localassist.engine.tool_dialect import Call
-from localassist.engine.tool_results import Answered, Paired
+from localassist.engine.tool_results import Answered
 from localassist.runs.verdicts import Verdicts
 
 CITIES = ["Sydney", "Canberra", "Perth"]

@@ -15,7 +15,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.tools import MODELS, QUIZ
+from benchmarks.function_runs import QUIZ
+from benchmarks.tools import MODELS
 from localassist import Client, Settings
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import berkeley
-from benchmarks.harness import report
+from benchmarks.call_time import overheads
+from benchmarks.function_runs import QUIZ, QUIZ_REQUEST, TUTOR, ask, calls_of
 from localassist import Client, Settings
 from localassist.engine.governor import usable_cores
 from localassist.engine.json_schema import problems
@@ -33,71 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from benchmarks.berkeley import Call, Checker, Question
-    from localassist.types.run import Run
 
 MODELS = ("qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct")
 SEEDS = 20
-_TIMED = 12  # calls of each kind
-TUTOR = "You are a personal math tutor. Answer questions briefly, in a sentence or less."
-QUIZ_REQUEST = (
-    "Make a quiz with 2 questions: One open ended, one multiple choice. Then, give me feedback for "
-    "the responses."
-)
-QUIZ = {
-    "name": "display_quiz",
-    "description": "Displays a quiz to the student, and returns the student's responses.",
-    "parameters": {
-        "type": "object",
-        "properties": {
-            "title": {"type": "string"},
-            "questions": {
-                "type": "array",
-                "description": "The questions, with choices if they are multiple choice.",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "question_text": {"type": "string"},
-                        "question_type": {
-                            "type": "string",
-                            "enum": ["MULTIPLE_CHOICE", "FREE_RESPONSE"],
-                        },
-                        "choices": {"type": "array", "items": {"type": "string"}},
-                    },
-                    "required": ["question_text"],
-                },
-            },
-        },
-        "required": ["title", "questions"],
-    },
-}
 _MATHS = re.compile(
     r"\d|sum|equation|triangle|prime|square|angle|number|math|algebra|derivative|integral|circle"
     r"|fraction|percent|solve|area|vector|matrix|geometr|pythagor|function|slope|formula",
     re.IGNORECASE,
 )
-
-
-def ask(client: Client, functions: list[Any], text: str, **params: Any) -> Run:
-    """A run that rests or has ended."""
-    assistant = client.beta.assistants.create(
-        model="gpt-4",
-        tools=[{"type": "function", "function": each} for each in functions],
-        instructions=params.pop("instructions", None),
-    )
-    return client.beta.threads.create_and_run_poll(
-        assistant_id=assistant.id,
-        thread={"messages": [{"role": "user", "content": text}]},
-        poll_interval_ms=5,
-        **params,
-    )
-
-
-def calls_of(run: Run) -> list[Call]:
-    """What a run wants called."""
-    if run.required_action is None:
-        return []
-    calls = run.required_action.submit_tool_outputs.tool_calls
-    return [(call.function.name, json.loads(call.function.arguments)) for call in calls]
 
 
 # --- Berkeley ---
@@ -260,67 +204,6 @@ def quiz(client: Client, name: str, seeds: int) -> None:
     for key in ("valid", "subject", "form"):
         low, high = berkeley.interval(counts[key], asked)
         print(f"{name:<24} quiz: {key:<10} {counts[key]} of {asked}  ({low:.0%} to {high:.0%})")
-
-
-# --- time ---
-
-
-def overheads(client: Client, name: str, folder: Path) -> None:
-    """Print a call's time over the model's own: of one function, and where there are several."""
-    asked = [([QUIZ], f"Round {number}. {QUIZ_REQUEST}") for number in range(_TIMED)]
-    # What is loaded or measured once in a process is no part of a call's time.
-    started = time.perf_counter()
-    ask(client, [QUIZ, {**QUIZ, "name": "show"}], QUIZ_REQUEST, tool_choice="required")
-    print(f"{name}: the first call of the process {time.perf_counter() - started:.1f} s")
-    overhead(client, name, "one function", asked)
-    for category in ("multiple", "parallel_multiple"):
-        questions = berkeley.load(folder, category, _TIMED)
-        asked = [(each.functions, each.text) for each in questions]
-        overhead(client, name, category, asked)
-
-
-def overhead(
-    client: Client, name: str, label: str, asked: Sequence[tuple[list[dict[str, Any]], str]]
-) -> None:
-    """Print calls' time over that of the model alone: its prompt, and as many tokens.
-
-    As many as it has written, or as the calls have that were made of them.
-    """
-    from localassist.engine.request import GenerationRequest
-    from localassist.engine.tool_dialect import Call as Written
-
-    runtime = client._runtime  # both sides in one process, on one model
-    of_written, of_made = [], []
-    with runtime.engines.use(name) as engine:
-        for number, (functions, text) in enumerate(asked):
-            started = time.perf_counter()
-            run = ask(
-                client, functions, text, instructions=TUTOR, tool_choice="required", temperature=0
-            )
-            took = time.perf_counter() - started
-            steps = client.beta.threads.runs.steps.list(run.id, thread_id=run.thread_id)
-            usage = steps.data[0].usage
-            assert usage is not None
-            # Another beginning, or the cache would know the prompt.
-            prompt = [*engine.encode_text(f"{label} {number}"), *engine.encode_text("sea " * 4000)]
-            made_calls = [Written(called, json.dumps(given)) for called, given in calls_of(run)]
-            made = len(engine.encode_text(engine.tools.dialect.written(made_calls)))
-            started = time.perf_counter()
-            own = []
-            for event in engine.submit(
-                GenerationRequest(
-                    prompt_tokens=prompt[: usage.prompt_tokens],
-                    max_tokens=max(usage.completion_tokens, made),
-                )
-            ):
-                own += [time.perf_counter() - started] * event.num_tokens
-            if len(own) < max(usage.completion_tokens, made):
-                print(f"{name}: {label} {number} is left out: the model alone stopped early")
-                continue
-            of_written.append(took / own[usage.completion_tokens - 1])
-            of_made.append(took / own[made - 1])
-    report(f"{name}: {label}, calls over the model's own time", of_written, unit="")
-    report(f"{name}: {label}, over that for the calls made alone", of_made, unit="")
 
 
 def main() -> None:

@@ -36,6 +36,8 @@ log = logging.getLogger("localassist.engine")
 # other programs disturbed the calibration.
 _TOO_OFTEN = 20
 _MUCH_FASTER = 0.75
+# Who never pauses is interrupted once in so many seconds of computing.
+_NO_PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +49,15 @@ class LoopSettings:
         deterministic: see the setting of that name.
         speculate: look what may follow up in the text so far; see Speculator.
         calibration: folder of the cost curves; None keeps them to this process.
+        pause_s: seconds without any request after which there is time for what can wait. One run
+            asks several times, some milliseconds apart, and calibrating 32 rows takes 0.2 to 0.5 s.
     """
 
     max_running: int = 8
     deterministic: bool = False
     speculate: bool = True
     calibration: Path | None = None
+    pause_s: float = 0.2
 
 
 @dataclass
@@ -100,6 +105,7 @@ class EngineLoop:
         self._cancelled: deque[Generation] = deque()
         self._wake = threading.Condition()
         self._stopping = False
+        self._leisure_at_s = 0.0  # of the time that the worker was busy
         self._faster: list[tuple[int, float, bool]] = []
         self.times = LoopTimes()
 
@@ -144,7 +150,8 @@ class EngineLoop:
             batch = self._scheduler.schedule()
             if batch.chunks:
                 self._step(batch)
-            self._hibernate_one()
+            if not self._scheduler.idle:  # else the same run may be about to ask again
+                self._hibernate_one()
             self.times.busy_s += time.perf_counter() - started
         self._backend.resume()
         self._fail_all(ClosedError("The engine was closed while it answered."), clear=False)
@@ -152,7 +159,8 @@ class EngineLoop:
             pass
 
     def _wait(self) -> bool:
-        """Wait for work; meanwhile do what can be interrupted after some milliseconds."""
+        """Wait for work; once nobody has asked for a while, do what can wait, piece by piece."""
+        paused = False
         while True:
             with self._wake:
                 if self._stopping:
@@ -162,7 +170,16 @@ class EngineLoop:
                 if not self._has_leisure_work():
                     self._wake.wait()
                     continue
+                if not paused and not self._is_starved:
+                    paused = not self._wake.wait(self._settings.pause_s)
+                    continue
             self._do_leisure_work()
+            self._leisure_at_s = self.times.busy_s
+
+    @property
+    def _is_starved(self) -> bool:
+        """Whether there has been no pause to calibrate in for long."""
+        return not self._calibration.done and self.times.busy_s > self._leisure_at_s + _NO_PAUSE_S
 
     def _has_leisure_work(self) -> bool:
         if self._settings.deterministic:

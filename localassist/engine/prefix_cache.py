@@ -334,12 +334,13 @@ class PrefixCache:
     # --- giving up ---
 
     def _evict_to(self, slot: Slot, length: int) -> list[CacheOperation]:
-        """Shorten an idle slot; what is not hibernated is saved before."""
+        """Shorten an idle slot; what is dropped of it and not hibernated is saved before."""
         if length >= len(slot.tokens):
             return []
         operations: list[CacheOperation] = []
-        while (save := self._next_save(slot)) is not None:
-            operations.append(save)
+        if len(slot.tokens) - max(length, slot.num_saved) >= MIN_SAVED_TOKENS:
+            while (save := self._next_save(slot)) is not None:
+                operations.append(save)
         self._cut(slot, length)
         return [*operations, Truncate(slot.seq_id, length)]
 

@@ -253,6 +253,16 @@ def test_what_is_not_hibernated_is_saved_before_it_goes(taken, length, saved):
     assert [save.start for save in saves] == [0, *saved][: len(saved)]
 
 
+@pytest.mark.parametrize(("dropped", "saved"), [(15, []), (16, [100])])
+def test_whoever_drops_a_few_tokens_need_not_wait_until_the_rest_is_saved(dropped, saved):
+    context = Context(num_slots=1, stored=Kept())
+    context.had(text(1, 100))
+    context.begin([*text(1, 100 - dropped), 7, 8])
+    found = [len(each.tokens) for each in context.operations if isinstance(each, Save)]
+    assert found == saved
+    assert context.operations[-1] == Truncate(0, 100 - dropped)
+
+
 def test_idle_conversations_are_saved_in_pieces_the_newest_first_and_once():
     context = Context(stored=Kept())
     context.had(text(1, 600))

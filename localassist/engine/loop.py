@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from localassist.engine.backend import DecodeAbortedError, DecodeError, NoRoomError, RestoreError
+from localassist.engine.branches import Branches
 from localassist.engine.calibration import Calibration
 from localassist.engine.detokenizer import Detokenizer
 from localassist.engine.governor import Governor
@@ -99,6 +100,8 @@ class EngineLoop:
         )
         self._use_threads()
         self._new_seed = new_seed
+        # Another kernel has computed them than would compute them again.
+        self._branches = None if settings.deterministic else Branches()
         self._work: dict[int, Work] = {}
         self._prefilling: list[Generation] = []
         self._inbox: deque[Generation] = deque()
@@ -221,7 +224,7 @@ class EngineLoop:
             max_tokens=room if request.max_tokens is None else min(room, request.max_tokens),
         )
         seed = request.sampling.seed
-        self._work[id(sequence)] = Work(
+        work = Work(
             generation=generation,
             sequence=sequence,
             sampler=Sampler(
@@ -235,8 +238,23 @@ class EngineLoop:
             speculator=Speculator(self._scheduler.plan.curve, is_text=self._is_text)
             if speculate
             else None,
+            branches=self._branches,
         )
-        self._scheduler.add(sequence)
+        if not self._answered_from_branch(work):
+            self._work[id(sequence)] = work
+            self._scheduler.add(sequence)
+
+    def _answered_from_branch(self, work: Work) -> bool:
+        """Whether only one token was wanted, and what it is chosen from was there before."""
+        sequence = work.sequence
+        if self._branches is None or sequence.max_tokens != 1 or work.constraint is not None:
+            return False
+        row = self._branches.behind(sequence.tokens)
+        if row is None:
+            return False
+        sequence.num_cached_tokens = sequence.num_prompt_tokens
+        work.take([row], [])
+        return True
 
     def _is_text(self, token: int) -> bool:
         return bool(self._backend.token_bytes(token))

@@ -59,6 +59,8 @@ class GenerationRequest:
         constraint: what the answer must look like; made by the engine's `constrain`.
         watched: tokens whose probability as the first one is wanted.
         banned_first: tokens that the answer must not begin with.
+        branches_at: where a token with one of these bytes is chosen, what else might have been is
+            kept; a later request for one token behind the same tokens is answered from it at once.
     """
 
     prompt_tokens: Sequence[int]
@@ -68,6 +70,7 @@ class GenerationRequest:
     constraint: Constraint | None = None
     watched: tuple[int, ...] = ()
     banned_first: tuple[int, ...] = ()
+    branches_at: bytes = b""
 
 
 @dataclass(frozen=True)

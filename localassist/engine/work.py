@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as Rows
 
     from localassist.engine.backend import Row, Vocabulary
+    from localassist.engine.branches import Branches
     from localassist.engine.constraint import Constraint
     from localassist.engine.detokenizer import Detokenizer
     from localassist.engine.sequence import Sequence
@@ -39,6 +40,7 @@ class Work:
     vocabulary: Vocabulary
     constraint: Constraint | None = None
     speculator: Speculator | None = None
+    branches: Branches | None = None
     _repetition: RepetitionWatch | None = field(default=None, init=False)
     _forced: list[int] = field(default_factory=list, init=False)
     _has_ended_repetition: bool = field(default=False, init=False)  # since the last event
@@ -92,6 +94,7 @@ class Work:
 
     def _take_one(self, row: Row, texts: list[str]) -> FinishReason | None:
         token = self._choose(row)
+        self._note_branch(token, row)
         if self.vocabulary.is_end(token):
             return FinishReason.STOP
         self.sequence.tokens.append(token)
@@ -103,6 +106,13 @@ class Work:
         if self.sequence.num_generated_tokens >= self.sequence.max_tokens:
             return FinishReason.LENGTH
         return None
+
+    def _note_branch(self, token: int, row: Row) -> None:
+        marks = self.generation.request.branches_at
+        if self.branches is None or not marks:
+            return
+        if any(byte in marks for byte in self.vocabulary.token_bytes(token)):
+            self.branches.note(self.sequence.tokens, row)
 
     def _first(self, row: Row) -> Row:
         """Note the watched tokens' probabilities and leave out the banned ones."""

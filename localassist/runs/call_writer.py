@@ -41,6 +41,7 @@ _HARDLY = -3.0
 _HARDLY_MEANT = -5.0
 _SURELY = -0.13
 _LIKELY = -0.69  # more likely than not
+_BRANCHES_AT = b",]}"  # where a list or object ends or goes on
 
 
 class CallWriter:
@@ -172,6 +173,7 @@ class CallWriter:
                 sampling=self._sampling,
                 max_tokens=MAX_CALL_TOKENS,
                 constraint=self._constraint(functions, further=bool(before)),
+                branches_at=_BRANCHES_AT,
             ),
             goes_on=bool(before),
         )

@@ -38,6 +38,13 @@ def read(generation):
     return "".join(event.text for event in events), events[-1].finish_reason
 
 
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_generations_of_many_callers_do_not_mix(start):
     engine = start(ScriptedBackend(n_ctx=4096))
     generations = [ask(engine, f"number {i}") for i in range(20)]
@@ -123,12 +130,6 @@ def test_what_a_step_takes_is_believed_rather_than_a_disturbed_calibration(tmp_p
         files = [*tmp_path.glob("*.json")]
         return json.loads(files[0].read_text())["seconds"]["1"] if files else {"1": 0.0}
 
-    def wait_until(condition):
-        deadline = time.monotonic() + 30
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
     try:
         wait_until(lambda: kept()["1"] == 11.0)
         list(engine.submit(GenerationRequest(engine.encode_chat([ChatMessage("user", "a")]))))
@@ -136,6 +137,80 @@ def test_what_a_step_takes_is_believed_rather_than_a_disturbed_calibration(tmp_p
         assert kept()["2"] == 12.0
     finally:
         engine.close()
+
+
+class Counted(ScriptedBackend):
+    """Notes how many steps were computed, and how many were measured."""
+
+    num_steps = num_timed = 0
+
+    def decode(self, chunks, *, num_rows=0):
+        self.num_steps += 1
+        return super().decode(chunks, num_rows=num_rows)
+
+    def time_rows(self, num_rows):
+        self.num_timed += 1
+        return float(num_rows)
+
+
+def test_between_two_requests_of_a_run_nothing_is_measured(monkeypatch):
+    backend = Counted()
+    settings = LoopSettings(pause_s=60)
+    engine = ThreadEngine(backend, name="scripted", settings=settings)
+    try:
+        for _ in range(5):
+            list(ask(engine, "hello"))
+        assert backend.num_timed == 0
+        # Who never pauses is interrupted at last.
+        monkeypatch.setattr("localassist.engine.loop._NO_PAUSE_S", 0.0)
+        list(ask(engine, "hello"))
+        wait_until(lambda: backend.num_timed > 0)
+    finally:
+        engine.close()
+
+
+def test_once_nobody_has_asked_for_a_while_the_machine_is_measured():
+    backend = Counted()
+    engine = ThreadEngine(backend, name="scripted", settings=LoopSettings(pause_s=0.001))
+    try:
+        wait_until(lambda: backend.num_timed > 0)
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    ("branches_at", "deterministic", "free"),
+    [(b"}", False, True), (b",", False, False), (b"}", True, False)],
+)
+def test_one_token_where_a_branch_was_kept_costs_no_step(branches_at, deterministic, free):
+    said = '{"a": [1]}'
+    backend = Counted(lambda _: said)
+    engine = ThreadEngine(
+        backend, name="scripted", settings=LoopSettings(deterministic=deterministic, pause_s=60)
+    )
+
+    def look(engine):
+        tokens = [*prompt, *engine.encode_text(said[:-1])]
+        looked = GenerationRequest(tokens, max_tokens=1, watched=tuple(b"},"))
+        generation = engine.submit(looked)
+        return read(generation), generation.first_logprobs, generation.num_cached_tokens
+
+    try:
+        prompt = engine.encode_chat([ChatMessage("user", "?")])
+        assert read(engine.submit(GenerationRequest(prompt, branches_at=branches_at)))[0] == said
+        before = backend.num_steps
+        found, logprobs, cached = look(engine)
+        assert (backend.num_steps == before) is free
+        assert found == ("}", FinishReason.LENGTH)
+        if free:
+            assert cached == len(prompt) + len(said) - 1
+    finally:
+        engine.close()
+    other = ThreadEngine(ScriptedBackend(lambda _: said), name="scripted")
+    try:
+        assert look(other)[:2] == (found, logprobs)
+    finally:
+        other.close()
 
 
 class TwoThreads(ScriptedBackend):

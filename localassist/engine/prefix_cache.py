@@ -109,7 +109,7 @@ class NothingStored:
         return 0
 
 
-def common_prefix(a: Tokens[int], b: Tokens[int]) -> int:
+def common_prefix(a: Tokens[object], b: Tokens[object]) -> int:
     """Length of the longest common prefix; by slices, as they compare at C speed."""
     low, high = 0, min(len(a), len(b))
     if a[:high] == b[:high]:

@@ -81,15 +81,20 @@ class TokenEvent:
     """
 
     text: str
-    num_tokens: int = 1
+    tokens: tuple[int, ...] = ()
     finish_reason: FinishReason | None = None
     ended_repetition: bool = False
+
+    @property
+    def num_tokens(self) -> int:
+        """How many were generated."""
+        return len(self.tokens)
 
 
 def _merge_events(earlier: TokenEvent, later: TokenEvent) -> TokenEvent:
     return TokenEvent(
         text=earlier.text + later.text,
-        num_tokens=earlier.num_tokens + later.num_tokens,
+        tokens=earlier.tokens + later.tokens,
         finish_reason=later.finish_reason,
         ended_repetition=earlier.ended_repetition or later.ended_repetition,
     )
@@ -167,6 +172,18 @@ class Engine(Protocol):
 
     def encode_frame(self, text: str) -> list[int]:
         """Tokens of a text of ours, in which names of control tokens mean these."""
+        ...
+
+    def encode_on(self, said: Sequence[int], text: str, *, keep: int) -> list[int]:
+        """The same, with the tokens in which a model has said a beginning of the text.
+
+        A model does not always take the tokens that its text is encoded to.
+
+        Args:
+            said: tokens of the model.
+            text: ours.
+            keep: within so many of its characters their tokens are those of the model.
+        """
         ...
 
     def constrain(self, grammar: Grammar) -> Constraint:

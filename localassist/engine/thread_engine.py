@@ -91,6 +91,19 @@ class ThreadEngine:
         """Tokens of a text of ours, in which names of control tokens mean these."""
         return self._backend.tokenize(text, parse_special=True)
 
+    def encode_on(self, said: Sequence[int], text: str, *, keep: int) -> list[int]:
+        """Tokens of a text whose beginning a model has said; see Engine."""
+        head, data = text[:keep].encode(), text.encode()
+        count = size = reached = 0
+        for number, token in enumerate(said, 1):
+            piece = self._backend.token_bytes(token)
+            if not piece or not head.startswith(piece, reached):
+                break
+            reached += len(piece)
+            if reached == len(data) or data[reached] & 0xC0 != 0x80:  # no character is cut
+                count, size = number, reached
+        return [*said[:count], *self.encode_frame(data[size:].decode())]
+
     def constrain(self, grammar: Grammar) -> Constraint:
         """A constraint for one generation; see Engine."""
         return self._grammars.compile(grammar)

@@ -73,8 +73,8 @@ class Work:
                 break
             if index < len(draft) and self.sequence.tokens[-1] != draft[index]:
                 break
-        taken = self.sequence.num_generated_tokens - before
-        self._speculate(drafted=len(draft), accepted=taken - 1)
+        taken = self.sequence.tokens[self.sequence.num_prompt_tokens + before :]
+        self._speculate(drafted=len(draft), accepted=len(taken) - 1)
         if reason is None:
             self._tell("".join(texts), taken, None)
         else:
@@ -84,13 +84,14 @@ class Work:
 
     def end(self, reason: FinishReason) -> None:
         """End the answer as it stands."""
-        self._tell(self.detokenizer.flush(), 0, reason)
+        self._tell(self.detokenizer.flush(), [], reason)
         self.generation.channel.close()
 
-    def _tell(self, text: str, num_tokens: int, reason: FinishReason | None) -> None:
+    def _tell(self, text: str, tokens: Rows[int], reason: FinishReason | None) -> None:
         self.generation.num_cached_tokens = self.sequence.num_cached_tokens
         ended, self._has_ended_repetition = self._has_ended_repetition, False
-        self.generation.channel.put(TokenEvent(text, num_tokens, reason, ended_repetition=ended))
+        event = TokenEvent(text, tuple(tokens), reason, ended_repetition=ended)
+        self.generation.channel.put(event)
 
     def _take_one(self, row: Row, texts: list[str]) -> FinishReason | None:
         token = self._choose(row)

@@ -41,6 +41,7 @@ _HARDLY = -3.0
 _HARDLY_MEANT = -5.0
 _SURELY = -0.13
 _LIKELY = -0.69  # more likely than not
+_CLOSING = '"}] \n'  # of a call
 _BRANCHES_AT = b",]}"  # where a list or object ends or goes on
 
 
@@ -77,6 +78,12 @@ class CallWriter:
         wanted = defaults.temperature if temperature is None else temperature
         self._sampling = replace(defaults, temperature=min(wanted, _CALL_TEMPERATURE))
         self._functions = functions
+        self._said: list[int] = []
+
+    @property
+    def said(self) -> Sequence[int]:
+        """Tokens of all that the model wrote last, from the opener on, and what was dropped."""
+        return self._said
 
     def _constraint(self, functions: Sequence[Mapping[str, Any]], *, further: bool) -> Constraint:
         """What the calls must be; where it cannot say all of a schema, as much as it can."""
@@ -164,12 +171,12 @@ class CallWriter:
         functions: Sequence[Mapping[str, Any]],
     ) -> CallReader:
         """Has read the calls before, and those of `functions` that the model writes after them."""
-        engine, dialect = self._model.engine, self._dialect
-        begun = dialect.followed(before) if before else dialect.opener
+        begun = self._dialect.followed(before) if before else self._dialect.opener
+        self._said = self._encoded(begun, before)
         reader = CallReader([*before], is_wanted)
         events = self._model.generate(
             GenerationRequest(
-                prompt_tokens=[*prompt, *engine.encode_frame(begun)],
+                prompt_tokens=[*prompt, *self._said],
                 sampling=self._sampling,
                 max_tokens=MAX_CALL_TOKENS,
                 constraint=self._constraint(functions, further=bool(before)),
@@ -178,6 +185,7 @@ class CallWriter:
             goes_on=bool(before),
         )
         for event in events:
+            self._said += event.tokens
             if event.ended_repetition:
                 log.warning("an argument said the same for ever, and was ended")
                 if reader.calls:  # a call too many, most likely: nobody asks for that
@@ -192,18 +200,28 @@ class CallWriter:
 
     def _odds(self, prompt: Sequence[int], calls: Sequence[Call], *, least: float) -> float:
         """Logarithm of the probability that another call follows, or one that is below `least`."""
-        encode, dialect = self._model.engine.encode_frame, self._dialect
-        begun = dialect.begun(calls)
-        more = encode(f'{begun}{dialect.separator}{{"name": "')
-        end = encode(begun + dialect.closer + dialect.end)
+        dialect = self._dialect
+        more = self._encoded(f'{dialect.begun(calls)}{dialect.separator}{{"name": "', calls)
+        end = self._encoded(dialect.written(calls), calls)
         common = common_prefix(more, end)
         # What differs first may be a brace, and small models forget one: up to the comma, then.
-        followed = max(common + 1, common_prefix(more, encode(dialect.followed(calls))))
+        comma = self._encoded(dialect.followed(calls), calls)
+        followed = max(common + 1, common_prefix(more, comma))
         odds = 0.0
         for place in range(common, followed):
             if odds > least:  # each look costs as much as a token
                 odds += self._model.first_logprob([*prompt, *more[:place]], more[place])
         return odds
+
+    def _encoded(self, text: str, calls: Sequence[Call]) -> list[int]:
+        """Tokens of a text that begins with calls: the model's own as far as it has written them.
+
+        Encoded anew, they may be other ones, and all behind them would be read again. But what
+        closes the last call a model says in one token with what it means to come then, and that is
+        still open here.
+        """
+        keep = len(self._dialect.begun(calls).rstrip(_CLOSING))
+        return self._model.engine.encode_on(self._said, text, keep=keep)
 
 
 def _is_first_of_its_function(call: Call, before: Sequence[Call]) -> bool:

@@ -191,7 +191,7 @@ class FunctionCaller:
         if wrong or not calls:
             raise _no_valid_call(wrong)
         if named is not None:
-            guesses = Guesses(model, self._dialect, self.functions, named)
+            guesses = Guesses(model, self._dialect, self.functions, named, writer.said)
             calls = guesses.left_out_of(calls, prompt)
         known = {_identity(each.call) for each in self.answered}
         return [call for call in calls if _identity(call) not in known]

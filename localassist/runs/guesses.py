@@ -45,12 +45,14 @@ class Guesses:
         dialect: its form of calls.
         functions: dicts as in the API.
         named: what is asked for.
+        said: tokens in which the model wrote the calls.
     """
 
     model: ModelCalls
     dialect: ToolDialect
     functions: Sequence[Mapping[str, Any]]
     named: Named
+    said: Sequence[int] = ()
 
     def left_out_of(self, calls: Sequence[Call], prompt: Sequence[int]) -> list[Call]:
         """The calls without them, each as valid as it was.
@@ -117,16 +119,17 @@ class Guesses:
         prompt: Sequence[int],
     ) -> float:
         """Logarithm of the probability that an object ends instead of going on with a property."""
-        encode = self.model.engine.encode_frame
+        engine = self.model.engine
         *place, name = path
         begun = Call(function, f"{_text_before(arguments, path)}{_written(name)}: ")
         fewer = _with(arguments, place, _earlier(_at(arguments, place), name))
         ended = Call(function, _written(fewer))
         on = self.dialect.begun([*before, begun])[:-1]
         end = self.dialect.written([*before, ended])
-        if encode(on) != self.model.engine.encode_text(on):
+        if engine.encode_frame(on) != engine.encode_text(on):
             return _NEVER  # texts in it read as control tokens
-        more, over = encode(on), encode(end)
+        keep = common_prefix(on, end)
+        more, over = (engine.encode_on(self.said, text, keep=keep) for text in (on, end))
         common = common_prefix(more, over)
         if common == min(len(more), len(over)):
             return _NEVER

@@ -38,6 +38,32 @@ def read(generation):
     return "".join(event.text for event in events), events[-1].finish_reason
 
 
+class Pieces(ScriptedBackend):
+    """Knows a few tokens of several bytes as well."""
+
+    def token_bytes(self, token):
+        pieces = {1000: b"}}", 1001: b"ab", 1002: b"b}", 1003: b"\xc3", 1004: b""}
+        return pieces[token] if token in pieces else super().token_bytes(token)
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "keep", "tokens"),
+    [
+        ([1001, 1000], "ab}}, {", 2, [1001, *b"}}, {"]),  # what may not be kept
+        ([1001, 1000], "ab}}, {", 4, [1001, 1000, *b", {"]),
+        ([97, 1002], "ab}}", 2, [97, *b"b}}"]),  # a token that reaches beyond it
+        ([1001, 99], "abd", 3, [1001, 100]),  # another text
+        ([1001], "ab", 2, [1001]),
+        ([1001, 1003, 0xA9], "ab\u00e9.", 4, [1001, 1003, 0xA9, 46]),
+        ([1001, 1003, 99], "ab\u00e9.", 4, [1001, *"\u00e9.".encode()]),  # half a character
+        ([1004, 1001], "ab", 2, [*b"ab"]),  # a control token says nothing
+        ([], "ab", 2, [*b"ab"]),
+    ],
+)
+def test_tokens_in_which_a_text_was_said_are_kept(start, said, text, keep, tokens):
+    assert start(Pieces()).encode_on(said, text, keep=keep) == tokens
+
+
 def wait_until(condition):
     deadline = time.monotonic() + 30
     while not condition():

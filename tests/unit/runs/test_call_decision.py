@@ -28,6 +28,9 @@ class Model:
     def encode_frame(self, text):
         return list(text.encode())
 
+    def encode_on(self, _said, text, *, keep):
+        return self.encode_frame(text)
+
     def first_logprob(self, _prompt, _token):
         return self._logprob
 

@@ -40,6 +40,7 @@ class Model:
         self.begun = []
         self.goes_on = []
         self.watched = []
+        self.kept = []
         self.grammars = []
         self.cut = False
         self.repeats = ()  # texts at whose end what they repeated is ended
@@ -51,6 +52,10 @@ class Model:
 
     def encode_text(self, text):
         return list(text.encode())
+
+    def encode_on(self, said, text, *, keep):
+        self.kept.append((bytes(said).decode(), text[:keep]))
+        return self.encode_frame(text)
 
     def constrain(self, grammar):
         return grammar
@@ -73,7 +78,7 @@ class Model:
         for start in range(0, len(text), 7):
             piece = text[start : start + 7]
             is_ended = any(text[: start + 7].endswith(each) for each in self.repeats)
-            yield TokenEvent(piece, ended_repetition=is_ended)
+            yield TokenEvent(piece, tuple(piece.encode()), ended_repetition=is_ended)
 
 
 def write(model, request, *, several=True, dialect=FENCE, meant=None):
@@ -239,6 +244,15 @@ def test_tagged_calls_go_on_too():
     model = Model(([ROME], True), ([OSLO], True), dialect=TAGS)
     assert write(model, "The weather in Rome and Oslo", dialect=TAGS) == [ROME, OSLO]
     assert model.begun[1] == TAGS.followed([ROME])
+
+
+def test_what_was_said_stays_as_it_was_said_up_to_where_the_last_call_closes():
+    model = Model(([ROME], True), ([OSLO], True))
+    write(model, "The weather in Rome and Oslo")
+    (nothing, _), (said, head), *_ = model.kept
+    assert nothing == ""
+    assert said == FENCE.begun([ROME]) + FENCE.closer
+    assert head == FENCE.begun([ROME]).removesuffix('"}}')
 
 
 @pytest.mark.parametrize("dialect", [FENCE, TAGS])

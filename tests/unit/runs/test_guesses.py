@@ -21,6 +21,7 @@ class Model:
         self.end = end
         self.asked = []
         self.framed = []
+        self.kept = set()
 
     def encode_frame(self, text):
         self.framed.append(text)
@@ -29,17 +30,21 @@ class Model:
     def encode_text(self, text):
         return list(text.encode())
 
+    def encode_on(self, said, text, *, keep):
+        self.kept.add((bytes(said).decode(), text[:keep]))
+        return list(text.replace("<|end|>", "\0").encode())
+
     def first_logprob(self, prompt, token):
         self.asked.append(bytes([*prompt[len(PROMPT) :], token]).decode())
         return self.end
 
 
-def left(request, arguments, *, required=("text",), schema=None, **model):
+def left(request, arguments, *, required=("text",), schema=None, said=(), **model):
     model = Model(**model)
     properties = {name: {} for name in arguments}
     parameters = {"type": "object", "properties": properties, "required": list(required)}
     function = {"name": "remind", "parameters": {**parameters, **(schema or {})}}
-    guesses = Guesses(model, FENCE, [function], Named(request))
+    guesses = Guesses(model, FENCE, [function], Named(request), said)
     [call] = guesses.left_out_of([Call("remind", json.dumps(arguments))], PROMPT)
     return json.loads(call.arguments), model
 
@@ -51,6 +56,14 @@ def test_what_nobody_named_and_the_model_is_not_sure_of_is_left_out():
     assert kept == {"text": "dentist"}
     begun = FENCE.opener + '{"name": "remind", "arguments": {"text": "dentist"'
     assert model.asked == [begun + "}"] * 2  # the second one without the first
+
+
+def test_the_tokens_in_which_a_call_was_said_are_those_that_are_asked_about():
+    said = FENCE.written([Call("remind", '{"text": "dentist", "repeat": "daily"}')])
+    arguments = {"text": "dentist", "repeat": "daily"}
+    _, model = left("Remind me of the dentist.", arguments, said=said.encode())
+    begun = FENCE.opener + '{"name": "remind", "arguments": {"text": "dentist"'
+    assert model.kept == {(said, begun)}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """RepetitionWatch: sees that JSON under a constraint says the same for ever, and how it can end.
 
-Small models begin a list of zeros, or a text of one word, and never end it. A constraint cannot
-help: each further zero is in its language. So the list or the text is closed, and the answer goes
-on behind it.
+Small models begin a list of zeros, a text of one word or the digits of a third, and never end it. A
+constraint cannot help: each further zero is in its language. So the list, the text or the number is
+ended, and the answer goes on behind it.
 """
 
 from __future__ import annotations
@@ -70,9 +70,11 @@ def _period(tokens: Sequence[int]) -> int:
 
 
 def _endings(before: bytes, again: bytes, size: int) -> Sequence[bytes]:
-    """What ends the list or text in place of the first `size` bytes of what comes again."""
+    """What ends the list, text or number in place of the first `size` bytes of what comes again."""
     if _is_in_text(before) and b'"' not in _ESCAPED.sub(b"", again):
         return () if _ESCAPED.sub(b"", before).endswith(b"\\") else (b'"',)
+    if again.isdigit():
+        return (b"]", b"}", b",")
     for place in range(size):
         is_comma = again[place : place + 1] == b"," and not _is_in_text(before + again[:place])
         # Within an item of what is repeated, brackets would close that were opened before it.

@@ -97,6 +97,25 @@ def test_what_is_written_counts_and_not_what_was_wanted():
     assert set(json.loads(text)["a"]) == {0}
 
 
+@pytest.mark.parametrize(
+    ("begin", "found"),
+    [
+        ('{"a": 0.', pytest.approx(1 / 3)),
+        ('{"a": [1, 0.', [1, pytest.approx(1 / 3)]),
+        ('{"a": {"x": 0.', {"x": pytest.approx(1 / 3)}),
+    ],
+)
+def test_a_number_that_never_ends_is_ended(begin, found):
+    assert ended(begin, "3") == found
+
+
+def test_behind_such_a_number_a_property_may_follow():
+    schema = {**ONE, "properties": {"a": {"type": "number"}, "b": {"type": "integer"}}}
+    text, _reason = answer('{"a": 0.' + "142857" * ENDLESS, {**schema, "required": ["a", "b"]})
+    assert json.loads(text)["a"] == pytest.approx(1 / 7)
+    assert "b" in json.loads(text)
+
+
 def test_an_object_that_never_ends_is_closed():
     found = ended('{"a": {"x": 0, ', '"y": 0, ')
     assert found == {"x": 0, "y": 0}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from localassist.types.run import Usage
 
 _TIMED = 12  # calls of each kind
+_KNOWN = 32  # tokens with which all prompts begin, at most
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def overhead(
     of_written, of_made = [], []
     with client._runtime.engines.use(name) as engine:
         for number, (functions, text) in enumerate(asked):
-            called = _called(client, engine, functions, text, head=f"{label} {number}. ")
+            called = _called(client, engine, functions, text, head=f"{label} {number}: ")
             most = max(called.usage.completion_tokens, called.made) if called else 0
             prompt_tokens = called.usage.prompt_tokens if called else 0
             alone = _alone(engine, f"{label} {number}: ", prompt_tokens, most)
@@ -76,15 +77,18 @@ def _called(
     client: Client, engine: Engine, functions: list[dict[str, Any]], text: str, *, head: str
 ) -> _Timed | None:
     """A run that is to call; None if it failed."""
+    # A function's description is the first that differs in a prompt.
+    first, *others = functions
+    functions = [{**first, "description": head + first.get("description", "")}, *others]
     started = time.perf_counter()
-    run = ask(
-        client, functions, text, instructions=head + TUTOR, tool_choice="required", temperature=0
-    )
+    run = ask(client, functions, text, instructions=TUTOR, tool_choice="required", temperature=0)
     seconds = time.perf_counter() - started
     steps = client.beta.threads.runs.steps.list(run.id, thread_id=run.thread_id).data
     usage = steps[0].usage if steps else None
     if usage is None:
         return None
+    details = usage.prompt_tokens_details
+    assert details.cached_tokens < _KNOWN, "the prompt is a new one"
     calls = [Written(name, json.dumps(given)) for name, given in calls_of(run)]
     made = len(engine.encode_text(engine.tools.dialect.written(calls))) if calls else 0
     return _Timed(seconds, usage, made)

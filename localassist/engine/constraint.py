@@ -44,7 +44,7 @@ class Grammar:
         source: JSON text of a schema, a regular expression, or a grammar.
         trigger: the grammar holds from behind this text on, and for everything if it is empty.
         lenient: leave out what of a schema cannot be enforced, for who validates the answer.
-        ends_repetition: close a list or text of JSON that says the same for ever.
+        ends_repetition: end a list, text or fraction of JSON that says the same for ever.
     """
 
     kind: Literal["json_schema", "regex", "lark", "gbnf"]

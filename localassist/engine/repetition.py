@@ -1,7 +1,7 @@
 """RepetitionWatch: sees that JSON under a constraint says the same for ever, and how it can end.
 
-Small models begin a list of zeros, a text of one word or the digits of a third, and never end it. A
-constraint cannot help: each further zero is in its language. So the list, the text or the number is
+Small models begin a list of zeros, a text of one word or the digits of a third, and never end it.
+A constraint cannot help: each further zero is in its language. So the list, text or fraction is
 ended, and the answer goes on behind it.
 """
 
@@ -19,6 +19,7 @@ _LEAST = 512
 _LONGEST = 64  # tokens of what is said again
 _EVERY = 32  # tokens between two looks
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
+_FRACTION = re.compile(rb"\.\d+\Z")
 _TEXT = re.compile(rb'"[^"]*"')
 
 
@@ -39,8 +40,8 @@ class RepetitionWatch:
             token: chosen to be the next, as the constraint allows it.
 
         Returns:
-            Texts that end the list or text, the first that the constraint allows being meant; none
-            where nothing is repeated, or it cannot be ended here.
+            Texts that end the list, text or fraction, the first that the constraint allows being
+            meant; none where nothing is repeated, or it cannot be ended here.
         """
         size = len(tokens) - start
         if size < _LEAST:
@@ -70,11 +71,11 @@ def _period(tokens: Sequence[int]) -> int:
 
 
 def _endings(before: bytes, again: bytes, size: int) -> Sequence[bytes]:
-    """What ends the list, text or number in place of the first `size` bytes of what comes again."""
+    """What ends list, text or fraction in place of the first `size` bytes of what comes again."""
     if _is_in_text(before) and b'"' not in _ESCAPED.sub(b"", again):
         return () if _ESCAPED.sub(b"", before).endswith(b"\\") else (b'"',)
-    if again.isdigit():
-        return (b"]", b"}", b",")
+    if again.isdigit():  # of a fraction: a whole number would become another one
+        return (b"]", b"}", b",") if _FRACTION.search(before) else ()
     for place in range(size):
         is_comma = again[place : place + 1] == b"," and not _is_in_text(before + again[:place])
         # Within an item of what is repeated, brackets would close that were opened before it.

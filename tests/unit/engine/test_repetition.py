@@ -109,8 +109,15 @@ def test_a_number_that_never_ends_is_ended(begin, found):
     assert ended(begin, "3") == found
 
 
+@pytest.mark.parametrize("begin", ['{"a": 1', '{"a": 0.5e1', '{"a": [1, 2'])
+def test_a_whole_number_or_exponent_is_not_cut_off(begin):
+    """It would be another one: what the model wanted to say cannot be told."""
+    reply = begin + "0" * ENDLESS
+    assert answer(reply) == (reply[:ENDLESS], FinishReason.LENGTH)
+
+
 def test_behind_such_a_number_a_property_may_follow():
-    schema = {**ONE, "properties": {"a": {"type": "number"}, "b": {"type": "integer"}}}
+    schema = {**ONE, "properties": {"a": {"type": "number"}, "b": {"type": "boolean"}}}
     text, _reason = answer('{"a": 0.' + "142857" * ENDLESS, {**schema, "required": ["a", "b"]})
     assert json.loads(text)["a"] == pytest.approx(1 / 7)
     assert "b" in json.loads(text)

@@ -334,7 +334,7 @@ class PrefixCache:
     # --- giving up ---
 
     def _evict_to(self, slot: Slot, length: int) -> list[CacheOperation]:
-        """Shorten an idle slot; what is dropped of it and not hibernated is saved before."""
+        """Shorten an idle slot; all of it is hibernated before, unless a few tokens are dropped."""
         if length >= len(slot.tokens):
             return []
         operations: list[CacheOperation] = []

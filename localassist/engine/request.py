@@ -175,9 +175,9 @@ class Engine(Protocol):
         ...
 
     def encode_on(self, said: Sequence[int], text: str, *, keep: int) -> list[int]:
-        """The same, with the tokens in which a model has said a beginning of the text.
+        """Tokens as of `encode_frame`, but of what a model has said already its own.
 
-        A model does not always take the tokens that its text is encoded to.
+        It does not always take the tokens that its text is encoded to.
 
         Args:
             said: tokens of the model.

@@ -102,7 +102,11 @@ class ThreadEngine:
             reached += len(piece)
             if reached == len(data) or data[reached] & 0xC0 != 0x80:  # no character is cut
                 count, size = number, reached
-        return [*said[:count], *self.encode_frame(data[size:].decode())]
+        rest = self.encode_frame(data[size:].decode())
+        if b"".join(map(self._backend.token_bytes, rest)) != data[size:]:
+            # Some vocabularies put a space before any text, and control tokens have no bytes.
+            return self.encode_frame(text)
+        return [*said[:count], *rest]
 
     def constrain(self, grammar: Grammar) -> Constraint:
         """A constraint for one generation; see Engine."""

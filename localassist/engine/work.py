@@ -109,10 +109,11 @@ class Work:
         return None
 
     def _note_branch(self, token: int, row: Row) -> None:
-        marks = self.generation.request.branches_at
-        if self.branches is None or not marks:
+        request = self.generation.request
+        masked = request.banned_first and not self.sequence.num_generated_tokens
+        if self.branches is None or not request.branches_at or masked:
             return
-        if any(byte in marks for byte in self.vocabulary.token_bytes(token)):
+        if any(byte in request.branches_at for byte in self.vocabulary.token_bytes(token)):
             self.branches.note(self.sequence.tokens, row)
 
     def _first(self, row: Row) -> Row:

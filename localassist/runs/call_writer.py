@@ -42,7 +42,7 @@ _HARDLY_MEANT = -5.0
 _SURELY = -0.13
 _LIKELY = -0.69  # more likely than not
 _CLOSING = '"}] \n'  # of a call
-_BRANCHES_AT = b",]}"  # where a list or object ends or goes on
+_BRANCHES_AT = b",]}"  # where a list or object may end or go on
 
 
 class CallWriter:
@@ -209,7 +209,7 @@ class CallWriter:
         followed = max(common + 1, common_prefix(more, comma))
         odds = 0.0
         for place in range(common, followed):
-            if odds > least:  # each look costs as much as a token
+            if odds > least:  # a look may cost as much as a token
                 odds += self._model.first_logprob([*prompt, *more[:place]], more[place])
         return odds
 

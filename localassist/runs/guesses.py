@@ -32,7 +32,7 @@ _HARDLY = -2.3
 # The same within a list, whose items are meant to be alike: 0.4.
 _HARDLY_IN_LIST = -0.9
 _NEVER = float("-inf")
-_MOST_IN_LISTS = 32  # of a call: each takes about the time of a token
+_MOST_IN_LISTS = 32  # of a call: each may take the time of a token
 _FEW_WORDS = 3  # a longer text is not chosen but composed
 
 

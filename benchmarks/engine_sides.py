@@ -130,7 +130,7 @@ class Ours(Streaming):
         engine: Any = self._engine
         loop = engine._loop
         loop._settings = replace(loop._settings, speculate=options["speculate"])
-        while not loop._calibration.done:
+        while not loop.pace.known:
             time.sleep(0.05)
         self._busy = False
 

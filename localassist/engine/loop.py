@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from localassist.engine.backend import DecodeAbortedError, DecodeError, NoRoomError, RestoreError
 from localassist.engine.branches import Branches
-from localassist.engine.calibration import Calibration
 from localassist.engine.detokenizer import Detokenizer
-from localassist.engine.governor import Governor
+from localassist.engine.pace import Pace
 from localassist.engine.prefix_cache import CopyPrefix, Restore, Save, Truncate
 from localassist.engine.request import EngineStats, FinishReason, Generation
 from localassist.engine.sampler import Sampler
@@ -33,13 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("localassist.engine")
 
-# So many steps one after the other that take less than this part of what was calibrated mean that
-# other programs disturbed the calibration.
-_TOO_OFTEN = 20
-_MUCH_FASTER = 0.75
-# Who never pauses is interrupted once in so many seconds of computing.
-_NO_PAUSE_S = 5.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
@@ -52,6 +44,7 @@ class LoopSettings:
         calibration: folder of the cost curves; None keeps them to this process.
         pause_s: seconds without any request after which there is time for what can wait. One run
             asks several times, some milliseconds apart, and calibrating 32 rows takes 0.2 to 0.5 s.
+        busy_s: seconds of computing without such a pause after which any gap will do.
     """
 
     max_running: int = 8
@@ -59,6 +52,7 @@ class LoopSettings:
     speculate: bool = True
     calibration: Path | None = None
     pause_s: float = 0.2
+    busy_s: float = 5.0
 
 
 @dataclass
@@ -71,7 +65,12 @@ class LoopTimes:
 
 
 class EngineLoop:
-    """`submit`, `cancel` and `stop` are for any OS thread; `run` is the worker itself."""
+    """`submit`, `cancel` and `stop` are for any OS thread; `run` is the worker itself.
+
+    Attributes:
+        pace: what steps take.
+        times: where the worker's time went.
+    """
 
     def __init__(
         self,
@@ -85,10 +84,6 @@ class EngineLoop:
         self._backend = backend
         self._kv = kv
         self._settings = settings
-        self._calibration = Calibration(backend, settings.calibration)
-        self._governor = Governor(1 if settings.deterministic else backend.max_threads)
-        if settings.deterministic:
-            self._governor.num_threads = backend.max_threads
         self._scheduler = Scheduler(
             n_ctx=backend.n_ctx,
             num_slots=backend.n_seq_max,
@@ -98,7 +93,9 @@ class EngineLoop:
             deterministic=settings.deterministic,
             side_ctx=backend.side_ctx,
         )
-        self._use_threads()
+        self.pace = Pace(
+            backend, self._scheduler, folder=settings.calibration, fixed=settings.deterministic
+        )
         self._new_seed = new_seed
         # Another kernel has computed them than would compute them again.
         self._branches = None if settings.deterministic else Branches()
@@ -109,7 +106,6 @@ class EngineLoop:
         self._wake = threading.Condition()
         self._stopping = False
         self._leisure_at_s = 0.0  # of the time that the worker was busy
-        self._faster: list[tuple[int, float, bool]] = []
         self.times = LoopTimes()
 
     # --- any OS thread ---
@@ -158,8 +154,7 @@ class EngineLoop:
             self.times.busy_s += time.perf_counter() - started
         self._backend.resume()
         self._fail_all(ClosedError("The engine was closed while it answered."), clear=False)
-        while self._hibernate_one():
-            pass
+        self._save_all()
 
     def _wait(self) -> bool:
         """Wait for work; once nobody has asked for a while, do what can wait, piece by piece."""
@@ -170,34 +165,19 @@ class EngineLoop:
                     return False
                 if self._inbox or self._cancelled or not self._scheduler.idle:
                     return True
-                if not self._has_leisure_work():
+                if self.pace.known and not self._scheduler.has_unsaved:
                     self._wake.wait()
                     continue
-                if not paused and not self._is_starved:
+                is_overdue = self.times.busy_s > self._leisure_at_s + self._settings.busy_s
+                if not paused and not is_overdue:
                     paused = not self._wake.wait(self._settings.pause_s)
                     continue
-            self._do_leisure_work()
             self._leisure_at_s = self.times.busy_s
-
-    @property
-    def _is_starved(self) -> bool:
-        """Whether there has been no pause to calibrate in for long."""
-        return not self._calibration.done and self.times.busy_s > self._leisure_at_s + _NO_PAUSE_S
-
-    def _has_leisure_work(self) -> bool:
-        if self._settings.deterministic:
-            return self._scheduler.has_unsaved
-        return self._scheduler.has_unsaved or not self._calibration.done
-
-    def _do_leisure_work(self) -> None:
-        if self._hibernate_one():
-            return
-        self._calibration.measure()
-        if self._calibration.done:
-            self._governor.rebased()
-            self._use_threads()
-        else:  # or whoever asks next would get the threads that were measured
-            self._backend.use_threads(self._governor.num_threads)
+            if is_overdue:
+                self._save_all()
+                self.pace.measure()
+            elif not self._hibernate_one():
+                self.pace.measure()
 
     def _take_inbox(self) -> None:
         with self._wake:
@@ -217,7 +197,7 @@ class EngineLoop:
     def _admit(self, generation: Generation) -> None:
         request = generation.request
         room = self._backend.n_ctx - len(request.prompt_tokens)
-        speculate = self._may_speculate and request.constraint is None
+        speculate = self._may_speculate and request.constraint is None and request.max_tokens != 1
         sequence = Sequence(
             tokens=list(request.prompt_tokens),
             num_prompt_tokens=len(request.prompt_tokens),
@@ -240,21 +220,21 @@ class EngineLoop:
             else None,
             branches=self._branches,
         )
-        if not self._answered_from_branch(work):
-            self._work[id(sequence)] = work
-            self._scheduler.add(sequence)
-
-    def _answered_from_branch(self, work: Work) -> bool:
-        """Whether only one token was wanted, and what it is chosen from was there before."""
-        sequence = work.sequence
-        if self._branches is None or sequence.max_tokens != 1 or work.constraint is not None:
-            return False
-        row = self._branches.behind(sequence.tokens)
+        self._work[id(sequence)] = work
+        row = self._row_of_branch(work)
         if row is None:
-            return False
-        sequence.num_cached_tokens = sequence.num_prompt_tokens
-        work.take([row], [])
-        return True
+            self._scheduler.add(sequence)
+        else:  # nothing is to be computed
+            sequence.num_cached_tokens = sequence.num_prompt_tokens
+            work.take([row], [])
+            del self._work[id(sequence)]
+
+    def _row_of_branch(self, work: Work) -> Row | None:
+        """What the one token that is wanted is chosen from, if it was there before."""
+        only_one = work.sequence.max_tokens == 1 and work.constraint is None
+        if self._branches is None or not only_one:
+            return None
+        return self._branches.behind(work.sequence.tokens)
 
     def _is_text(self, token: int) -> bool:
         return bool(self._backend.token_bytes(token))
@@ -309,7 +289,7 @@ class EngineLoop:
     def _decode_apart(self, batch: Batch) -> list[list[Row]]:
         rows = self._backend.decode_apart(batch.chunks)
         if self._backend.side_ctx != self._scheduler.side_ctx:  # it turned out not to be usable
-            self._use_threads()
+            self.pace.use_threads()
         return rows
 
     def _take(self, sequence: Sequence, rows: list[Row], following: list[int]) -> None:
@@ -329,39 +309,7 @@ class EngineLoop:
     def _note_time(self, batch: Batch, seconds: float) -> None:
         self.times.num_steps += 1
         self.times.decode_s += seconds
-        num_rows = max(batch.num_tokens, batch.num_rows)
-        if batch.num_prefilled:
-            self._scheduler.plan.observe_prefill(num_tokens=num_rows, seconds=seconds)
-            return
-        before = self._governor.num_threads
-        apart_s = self._quiet.apart_s if batch.apart else None
-        expected_s = self._quiet.cost(num_rows) if apart_s is None else apart_s
-        if apart_s is not None:
-            self._governor.observe_apart(seconds=seconds, expected_s=apart_s)
-        else:
-            self._governor.observe(num_rows=num_rows, seconds=seconds, expected_s=expected_s)
-        faster = bool(self._quiet.seconds) and seconds < _MUCH_FASTER * expected_s
-        self._faster = [*self._faster, (num_rows, seconds, batch.apart)] if faster else []
-        misjudged = len(self._faster) == _TOO_OFTEN
-        if misjudged:
-            self._believe_steps()
-        if misjudged or self._governor.num_threads != before:
-            self._use_threads()
-
-    def _believe_steps(self) -> None:
-        """Calibration was disturbed: what the last steps have taken counts instead."""
-        self._calibration.again()
-        for num_rows, seconds, apart in self._faster:
-            self._calibration.lower(num_rows, seconds, apart=apart)
-        self._faster = []
-        self._governor.rebased()
-
-    def _use_threads(self) -> None:
-        num_threads = self._governor.num_threads
-        self._backend.use_threads(num_threads)
-        self._scheduler.side_ctx = self._backend.side_ctx
-        self._scheduler.plan.curve = self._calibration.curve(num_threads)
-        self._quiet = self._calibration.curve(self._backend.max_threads)
+        self.pace.observe(batch, seconds)
 
     # --- the cache ---
 
@@ -407,6 +355,10 @@ class EngineLoop:
             return False
         self._save(save)
         return True
+
+    def _save_all(self) -> None:
+        while self._hibernate_one():
+            pass
 
     # --- ends ---
 

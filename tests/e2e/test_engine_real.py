@@ -246,7 +246,7 @@ def test_cancelling_what_is_done_disturbs_nothing_while_speed_is_measured(tmp_pa
         wait_for(lambda: kv_files(tmp_path))
         done.cancel()
         text, computed = ask(engine, QUESTION)
-        wait_for(lambda: engine._loop._calibration.done)
+        wait_for(lambda: engine._loop.pace.known)
     assert list((tmp_path / "speed").glob("*.json")), "all was measured in the end"
     assert text.strip()
     assert computed == 1
@@ -289,7 +289,7 @@ def small(tmp_path_factory):
     while not calibration.done:
         calibration.measure()
     with opened(home, SMALL) as engine:
-        wait_for(lambda: engine._loop._calibration.done)
+        wait_for(lambda: engine._loop.pace.known)
         yield engine
 
 

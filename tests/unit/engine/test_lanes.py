@@ -333,7 +333,7 @@ def test_what_the_main_lane_has_no_room_for_is_told():
 def calibrated(backend):
     """An engine that knows that two rows apart cost less than one after the other."""
     engine = ThreadEngine(backend, name="laned")
-    while not engine._loop._calibration.done:
+    while not engine._loop.pace.known:
         time.sleep(0.01)
     return engine
 

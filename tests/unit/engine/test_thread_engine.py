@@ -9,6 +9,7 @@ import pytest
 
 from localassist import BadRequestError, ClosedError, ContextOverflowError, ModelError
 from localassist.engine.chat_template import ChatMessage
+from localassist.engine.kv_store import KvStore
 from localassist.engine.loop import LoopSettings
 from localassist.engine.request import FinishReason, GenerationRequest
 from localassist.engine.scripted import ScriptedBackend
@@ -62,6 +63,19 @@ class Pieces(ScriptedBackend):
 )
 def test_tokens_in_which_a_text_was_said_are_kept(start, said, text, keep, tokens):
     assert start(Pieces()).encode_on(said, text, keep=keep) == tokens
+
+
+class Spaced(Pieces):
+    """Puts a space before any text, as SentencePiece does."""
+
+    def tokenize(self, text, *, parse_special):
+        return super().tokenize(f" {text}", parse_special=parse_special)
+
+
+def test_where_every_text_gets_a_space_none_comes_into_the_middle(start):
+    engine = start(Spaced())
+    assert engine.encode_on([32, 1001], "abc", keep=2) == engine.encode_frame("abc")
+    assert engine.encode_on([1001], "abc", keep=2) == engine.encode_frame("abc")
 
 
 def wait_until(condition):
@@ -179,27 +193,44 @@ class Counted(ScriptedBackend):
         return float(num_rows)
 
 
-def test_between_two_requests_of_a_run_nothing_is_measured(monkeypatch):
-    backend = Counted()
-    settings = LoopSettings(pause_s=60)
-    engine = ThreadEngine(backend, name="scripted", settings=settings)
+def memory_store():
+    return KvStore(None, fingerprint="scripted", ram_bytes=1 << 20, disk_bytes=0)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize(
+    ("pause_s", "busy_s", "waits"), [(60, 60, True), (60, 0, False), (0.001, 60, False)]
+)
+def test_what_can_wait_begins_in_a_pause_or_when_there_was_none_for_long(
+    deterministic, pause_s, busy_s, waits
+):
+    backend, store = Counted(lambda _: "x", n_ctx=2048), memory_store()
+    settings = LoopSettings(pause_s=pause_s, busy_s=busy_s, deterministic=deterministic)
+    engine = ThreadEngine(backend, name="scripted", kv=store, settings=settings)
+    prompt = engine.encode_chat([ChatMessage("user", "hello" * 100)])
     try:
-        for _ in range(5):
-            list(ask(engine, "hello"))
-        assert backend.num_timed == 0
-        # Who never pauses is interrupted at last.
-        monkeypatch.setattr("localassist.engine.loop._NO_PAUSE_S", 0.0)
-        list(ask(engine, "hello"))
-        wait_until(lambda: backend.num_timed > 0)
+        for turn in range(3):  # of one conversation
+            list(engine.submit(GenerationRequest([*prompt, *b"x" * turn])))
+        if waits:
+            assert (backend.num_timed, store.match(prompt)) == (0, 0)
+        else:
+            wait_until(lambda: store.match(prompt) > 256)
+            wait_until(lambda: backend.num_timed > 0 or deterministic)
     finally:
         engine.close()
+    assert store.match(prompt) > 256  # at the end all is saved
+    assert backend.num_timed == 0 or not deterministic
 
 
-def test_once_nobody_has_asked_for_a_while_the_machine_is_measured():
-    backend = Counted()
-    engine = ThreadEngine(backend, name="scripted", settings=LoopSettings(pause_s=0.001))
+def test_idle_conversations_are_saved_beside_running_ones():
+    backend, store = Counted(lambda _: "x" * 200, n_ctx=2048), memory_store()
+    settings = LoopSettings(pause_s=60, busy_s=60)
+    engine = ThreadEngine(backend, name="scripted", kv=store, settings=settings)
+    first, second = (engine.encode_chat([ChatMessage("user", name)]) for name in ("a", "b"))
     try:
-        wait_until(lambda: backend.num_timed > 0)
+        list(engine.submit(GenerationRequest(first)))
+        list(engine.submit(GenerationRequest(second)))
+        assert store.match([*first, *b"x" * 200]) > 100
     finally:
         engine.close()
 
@@ -230,6 +261,13 @@ def test_one_token_where_a_branch_was_kept_costs_no_step(branches_at, determinis
         assert found == ("}", FinishReason.LENGTH)
         if free:
             assert cached == len(prompt) + len(said) - 1
+            tokens = [*prompt, *engine.encode_text(said[:-1])]
+            no_brace = GenerationRequest(tokens, max_tokens=1, banned_first=tuple(b"}"))
+            assert read(engine.submit(no_brace))[0] != "}"
+            assert backend.num_steps == before
+            two = GenerationRequest(tokens, max_tokens=2)
+            assert read(engine.submit(two)) == ("}", FinishReason.STOP)
+            assert backend.num_steps > before
     finally:
         engine.close()
     other = ThreadEngine(ScriptedBackend(lambda _: said), name="scripted")

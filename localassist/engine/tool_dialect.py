@@ -43,15 +43,21 @@ _USUAL_BEGINNINGS = (
 
 @dataclass(frozen=True)
 class Call:
-    """A function's name and the JSON text of its arguments."""
+    """A function's name and the JSON text of its arguments.
+
+    Attributes:
+        written: the same as a model wrote it, with spaces and line breaks where it liked them.
+    """
 
     name: str
     arguments: str
+    written: str = field(default="", compare=False, repr=False)
 
     @property
     def text(self) -> str:
-        """As the model writes it."""
-        return f'{{"name": {json.dumps(self.name)}, "arguments": {self.arguments}}}'
+        """As the model has written it, or would."""
+        usual = f'{{"name": {json.dumps(self.name)}, "arguments": {self.arguments}}}'
+        return self.written or usual
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,8 +251,9 @@ class CallReader:
                 value, end = json.JSONDecoder().raw_decode(self._rest, begin)
             except ValueError:
                 return
+            arguments = json.dumps(value["arguments"], ensure_ascii=False)
+            call = Call(value["name"], arguments, written=self._rest[begin:end])
             self._rest = self._rest[end:]
-            call = Call(value["name"], json.dumps(value["arguments"], ensure_ascii=False))
             is_new = call not in self.calls
             if is_new and (self.wanted is None or self.wanted(call, self.calls)):
                 self.calls.append(call)

@@ -43,6 +43,18 @@ def read(text, size=3):
     return reader
 
 
+@pytest.mark.parametrize("dialect", [FENCE, TAGS])
+@pytest.mark.parametrize("size", [1, 3, 200])
+def test_a_call_is_shown_to_the_model_as_it_wrote_it(dialect, size):
+    pretty = '{"name": "get_weather", "arguments": {\n  "city":"Oslo" }}'
+    calls = read(f"{pretty}{dialect.separator}{ROME}{dialect.closer}", size).calls
+    assert calls == [
+        Call("get_weather", '{"city": "Oslo"}'),
+        Call("get_weather", '{"city": "Rome"}'),
+    ]
+    assert dialect.begun(calls) == f"{dialect.opener}{pretty}{dialect.separator}{ROME}"
+
+
 # --- what may be written ---
 
 

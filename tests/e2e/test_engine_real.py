@@ -293,6 +293,26 @@ def small(tmp_path_factory):
         yield engine
 
 
+def test_what_is_known_of_a_branch_is_what_would_be_computed_again(small):
+    prompt = small.encode_chat([ChatMessage("user", "Name five fruits in one line.")])
+    request = GenerationRequest(prompt, max_tokens=40, branches_at=b",")
+    said = [token for event in small.submit(request) for token in event.tokens]
+    comma = next(i for i, token in enumerate(said) if b"," in small._backend.token_bytes(token))
+
+    def look(max_tokens):
+        before = small.times.num_steps
+        behind = [*prompt, *said[:comma]]
+        asked = GenerationRequest(behind, max_tokens=max_tokens, watched=(said[comma],))
+        generation = small.submit(asked)
+        read(generation)
+        return generation.first_logprobs[said[comma]], small.times.num_steps - before
+
+    known, num_steps = look(1)
+    computed, num_computed = look(2)
+    assert (num_steps, num_computed > 0) == (0, True)
+    assert known == pytest.approx(computed, abs=0.05)
+
+
 @pytest.mark.parametrize("sampling", [GREEDY] + [SamplingParams(1.0, seed=s) for s in range(4)])
 def test_an_answer_keeps_to_its_schema(small, sampling):
     schema = {

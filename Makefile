@@ -11,6 +11,8 @@ SDKS := $(VENV)/sdk/1.2.3/.installed $(VENV)/sdk/1.20.0/.installed
 SDK_NEEDS := 'httpx<0.28' httpcore h11 distro tqdm sniffio certifi idna
 FETCH = $(BIN)/localassist models fetch
 BUNDLE ?= dist/localassist-bundle
+# For llama.cpp, which pip compiles.
+COMPILING = CXXFLAGS='$(CXXFLAGS) -include "$(CURDIR)/.build/amx_tiles.h"'
 
 .DEFAULT_GOAL := help
 .PHONY: help install models demo test unit fmt lint types arch bench bundle clean
@@ -18,10 +20,10 @@ BUNDLE ?= dist/localassist-bundle
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
 
-$(INSTALLED): pyproject.toml .ci/constraints.txt .build/even_split.py localassist/engine/even_split.c
+$(INSTALLED): pyproject.toml .ci/constraints.txt .build/even_split.py .build/amx_tiles.h localassist/engine/even_split.c
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; say make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -c .ci/constraints.txt -e '.[dev]'
+	$(COMPILING) $(BIN)/python -m pip install --disable-pip-version-check -c .ci/constraints.txt -e '.[dev]'
 	touch $@
 
 $(DEFAULT): | $(INSTALLED)
@@ -75,7 +77,7 @@ bench: $(INSTALLED) $(SMALL) $(EMBEDDING) ## All benchmarks; takes some minutes
 
 bundle: models ## Everything for a machine without network, in dist/
 	mkdir -p $(BUNDLE)/models
-	$(BIN)/python -m pip wheel --disable-pip-version-check -c .ci/constraints.txt -w $(BUNDLE)/wheels .
+	$(COMPILING) $(BIN)/python -m pip wheel --disable-pip-version-check -c .ci/constraints.txt -w $(BUNDLE)/wheels .
 	cp -R $(MODELS)/. $(BUNDLE)/models/
 
 clean: ## Remove the environment and caches; weights stay

@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from localassist._lazy import require
+from localassist.engine import amx
 from localassist.engine.even_split import EvenSplit
 from localassist.engine.lanes import Lanes
 from localassist.engine.llama_context import LlamaContext
@@ -46,6 +47,7 @@ _OF_ABORTS = (
 )
 _log_callback: Any = None  # llama.cpp keeps the pointer: it must outlive every model
 _even_split: EvenSplit | None = None  # None: nobody wanted it
+_amx_usable = True
 
 
 def _bound_spinning() -> None:
@@ -67,7 +69,7 @@ def _library(*, even_split: bool) -> Any:
 
     Whoever loads the first model of the process decides on `even_split`.
     """
-    global _log_callback, _even_split
+    global _log_callback, _even_split, _amx_usable
     with _set_up:
         _bound_spinning()
         if even_split and _log_callback is None:
@@ -87,6 +89,7 @@ def _library(*, even_split: bool) -> Any:
             llama.llama_backend_init()
             if _even_split is not None:
                 _even_split.switch_on(llama)
+            _amx_usable = amx.usable(llama)
     return llama
 
 
@@ -135,6 +138,7 @@ class LlamaBackend:
         if n_gpu_layers is None:
             n_gpu_layers = -1 if llama.llama_supports_gpu_offload() else 0
         params.n_gpu_layers = n_gpu_layers
+        params.use_extra_bufts = _amx_usable  # one switch for all layouts but the file's
         self._model = llama.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise ModelFileError(
@@ -149,7 +153,8 @@ class LlamaBackend:
         self._pieces: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
         build = llama.llama_print_system_info().decode("utf-8", "replace")
-        self.fingerprint = f"{fingerprint}|{llama.__version__}|{build}|{n_gpu_layers}|f16 unified"
+        layout = "f16 unified" if _amx_usable else "f16 unified, weights as in the file"
+        self.fingerprint = f"{fingerprint}|{llama.__version__}|{build}|{n_gpu_layers}|{layout}"
         self.chat_template = chat_template
         self.adds_bos = bool(llama.llama_vocab_get_add_bos(self._vocab))
         self.bos_text = self._special_text(llama.llama_vocab_bos(self._vocab))

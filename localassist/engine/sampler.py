@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # Tokens of less than this part of the likeliest one's weight are looked at only if need be.
 _FEW_WEIGH = 1e-4
+# What is so many temperatures below the best logit weighs 1e-7 of it at most.
+_FAR = 16.0
 # The same for filters, in turn until what is found is enough.
 _LEAST_WEIGHTS = (1e-2, 1e-3, 1e-4, 1e-6)
 _REACHES = (4, 8, 16, 32)  # how far below the best logit
@@ -97,18 +100,38 @@ class Sampler:
             best = self._best(logits, params.top_k)
             weights = self._weights(logits[best], top, out=None)
             return self._draw_of_best(best, weights, total=float(weights.sum()))
-        weights = self._weights(logits, top, out=self._scratch(logits))
-        total = float(weights.sum())
         if params.top_p < 1 or params.min_p > 0:
+            weights = self._weights(logits, top, out=self._scratch(logits))
+            total = float(weights.sum())
             best = self._heaviest(weights, total)
             return self._draw_of_best(best, weights[best], total=total)
-        # Of 150,000 tokens some hundred have nearly all the weight; the rest is seldom needed.
+        token = self._draw_of_few(logits, top)
+        if token is None:
+            weights = self._weights(logits, top, out=self._scratch(logits))
+            order = np.argsort(weights < _FEW_WEIGH, kind="stable")
+            token = self._draw(order, weights[order])
+        return token
+
+    def _draw_of_few(self, logits: Logits, top: Any) -> int | None:
+        """A token, if it is the same whatever those weigh that are far below the best.
+
+        Of 150,000 tokens some hundred have nearly all the weight; to know what the others weigh
+        takes as many exponentials, and only a draw next to where one token ends needs it.
+        """
+        np = self._np
+        least_near = top - np.float32(_FAR * self._params.temperature)
+        near = np.flatnonzero(np.greater_equal(logits, least_near, out=self._flags(logits)))
+        weights = self._weights(logits[near], top, out=None)
         few = np.flatnonzero(weights >= _FEW_WEIGH)
-        if self._peek() * total < weights[few].sum():
-            return self._draw(few, weights[few], total=total)
-        rest = np.flatnonzero(weights < _FEW_WEIGH)
-        order = np.concatenate([few, rest])
-        return self._draw(order, weights[order], total=total)
+        least = float(weights.sum(dtype=np.float64))
+        most = least + (len(logits) - len(near)) * math.exp(-_FAR)
+        ends = np.cumsum(weights[few], dtype=np.float64)
+        draw = self._peek()
+        first, last = np.searchsorted(ends, (draw * least, draw * most), side="right")
+        if first != last or first == len(few):
+            return None
+        self._next = None
+        return int(near[few[first]])
 
     def _weights(self, logits: Logits, top: Any, *, out: Logits | None) -> Logits:
         """Probabilities, the likeliest token's taken for 1."""
@@ -138,6 +161,11 @@ class Sampler:
         if self._row is None or len(self._row) != len(logits):
             self._row = self._np.empty(len(logits), self._np.float32)
         return self._row
+
+    def _flags(self, logits: Logits) -> npt.NDArray[np.bool_]:
+        """The memory of `_scratch`, as a truth value for each token."""
+        flags: npt.NDArray[np.bool_] = self._scratch(logits).view(self._np.bool_)
+        return flags[: len(logits)]
 
     def _peek(self) -> float:
         """The next random number; `_draw` uses it up."""

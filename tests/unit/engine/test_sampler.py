@@ -145,6 +145,20 @@ def test_filters_hold_in_a_large_flat_vocabulary(params):
     assert set(seen) & set(kept[-100:]), "the least likely ones that are kept are drawn too"
 
 
+@pytest.mark.parametrize(
+    ("below", "others", "count"), [(8, 3000, 2000), (12, 100_000, 2000), (16.5, 100_000, 4000)]
+)
+def test_what_is_unlikely_but_many_is_drawn_as_often_as_it_weighs(below, others, count):
+    logits = np.full(others + 1, -below, np.float32)
+    logits[others // 2] = 0
+    seen = draws(SamplingParams(temperature=1.0), logits=logits, count=count)
+    weight = others * np.exp(-below)
+    wanted = weight / (1 + weight)
+    drawn = count - seen[others // 2]
+    assert abs(drawn - count * wanted) < 4 * np.sqrt(count * wanted * (1 - wanted))
+    assert drawn
+
+
 def test_rows_with_infinities_do_not_break_it():
     logits = np.array([-np.inf, 3.0, -np.inf], np.float32)
     assert draws(SamplingParams(temperature=1.0), logits=logits, count=10) == {1: 10}

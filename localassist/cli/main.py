@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 from typing_extensions import override
 
-from localassist.cli import demo, doctor, models, serve
+from localassist.cli import bench, demo, doctor, models, serve
 from localassist.errors import LocalAssistError
 
 
@@ -35,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models.app, name="models")
+app.command()(bench.bench)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(serve.serve)

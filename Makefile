@@ -20,10 +20,14 @@ COMPILING = CXXFLAGS='$(CXXFLAGS) -include "$(CURDIR)/.build/amx_tiles.h"'
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
 
-$(INSTALLED): pyproject.toml .ci/constraints.txt .build/even_split.py .build/amx_tiles.h localassist/engine/even_split.c
+$(INSTALLED): pyproject.toml .ci/constraints.txt .build/even_split.py .build/amx_tiles.h .build/check_llama.py localassist/engine/even_split.c
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; say make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(COMPILING) $(BIN)/python -m pip install --disable-pip-version-check -c .ci/constraints.txt -e '.[dev]'
+	$(BIN)/python .build/check_llama.py || { \
+		$(BIN)/python -m pip cache remove llama_cpp_python; \
+		$(COMPILING) $(BIN)/python -m pip install --disable-pip-version-check -c .ci/constraints.txt \
+			--force-reinstall --no-deps llama-cpp-python; }
 	touch $@
 
 $(DEFAULT): | $(INSTALLED)

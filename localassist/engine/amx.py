@@ -3,9 +3,8 @@
 With them the 135M reads a prompt 4.5 times as fast. But llama.cpp 0.3.36 fills in the tiles'
 configuration where GCC up to version 12 believes that nobody reads it: the compiler leaves most of
 it out, and the first step of more than one token ends the process with an illegal instruction. Our
-Makefile has it compiled right (.build/amx_tiles.h); what others have built is tried first, in a
-process of its own, which is this file run as a program. It takes a product of two matrices and
-0.1 s, and is done on no processor without AMX.
+Makefile has it compiled right (.build/amx_tiles.h). A build for AMX is tried before it is used, in
+a process of its own, which is this file run as a program: a product of two matrices, in 0.05 s.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import ctypes
 import logging
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 log = logging.getLogger("localassist.engine")
@@ -25,7 +25,12 @@ _F32, _Q8_0 = 0, 8  # llama.cpp's numbers of types
 _COLUMNS, _OUTPUTS, _ROWS = 64, 256, 32
 _BLOCK = b"\x00\x3c" + b"\x01" * 32  # of Q8_0: 1.0 in 16 bits, times 32 ones
 _DESCRIPTIONS = 1 << 20  # bytes
-_WORKS, _FAILS = 0, 1
+# How the trial ends; 1 is Python's own word for an error that nobody has caught.
+_WORKS, _WRONG = 0, 3
+_REMEDY = (
+    "llama.cpp is slower so; make install in a checkout of localassist compiles one for which this "
+    "need not be"
+)
 
 
 def usable(llama: Any) -> bool:
@@ -34,36 +39,41 @@ def usable(llama: Any) -> bool:
     Args:
         llama: the llama_cpp module, with its backend initialised.
     """
-    return _NAMED not in llama.llama_print_system_info() or tried(llama.llama_cpp._lib._name)
+    return _NAMED not in llama.llama_print_system_info() or works(llama.llama_cpp._lib._name)
 
 
-def tried(library: str) -> bool:
+def works(library: str) -> bool:
     """Whether a product computed by AMX is right, and its process lives on.
 
     Args:
         library: the file of llama.cpp's library.
     """
-    command = [sys.executable, "-I", "-S", __file__, library]
+    if getattr(sys, "frozen", False) or not sys.executable or not Path(__file__).is_file():
+        log.warning("AMX is not used, for there is no Python here to try it: %s", _REMEDY)
+        return False
     try:
         trial = subprocess.run(  # noqa: S603
-            command, capture_output=True, stdin=subprocess.DEVNULL, timeout=_TRIAL_S
+            [sys.executable, "-I", "-S", __file__, library],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_TRIAL_S,
+            start_new_session=True,  # or Ctrl-C would be taken for a failure
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        log.warning("AMX is not used, for it could not be tried: %s", error)
+        log.warning("AMX is not used, for it could not be tried (%s): %s", error, _REMEDY)
         return False
     if trial.returncode != _WORKS:
-        log.warning(
-            "AMX is not used, for this build of llama.cpp fails on it (%d): make install builds "
-            "one that does not, after pip cache remove llama_cpp_python",
-            trial.returncode,
-        )
+        said = trial.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        log.warning("AMX is not used, for trying it ended with status %d (%s): %s",
+                    trial.returncode, said or "it said nothing", _REMEDY)  # fmt: skip
     return trial.returncode == _WORKS
 
 
-class _Ggml:
+class Ggml:
     """Functions of llama.cpp's library, by name, that return pointers."""
 
     def __init__(self, library: str) -> None:
+        """Load it."""
         self._library = ctypes.CDLL(library)
 
     def __getattr__(self, name: str) -> Any:
@@ -87,40 +97,41 @@ class _Space(ctypes.Structure):
     )
 
 
-def _multiply(library: str) -> int:
-    """Multiply 256 rows of 64 ones by 32 rows of 64 ones; each product is 64."""
-    ggml = _Ggml(library)
-    layout = _amx_layout(ggml)
-    if layout is None:  # no permission from the system: llama.cpp will not use it either
-        return _WORKS
+def multiplies(ggml: Ggml, layout: int, *, block: bytes = _BLOCK) -> bool:
+    """Whether 256 rows of 64 ones times 32 rows of 64 ones are 64 everywhere.
+
+    Args:
+        ggml: the library.
+        layout: llama.cpp's buffer type for the first matrix.
+        block: 32 weights as they are in a file, of which the first matrix is made.
+    """
     size = ctypes.c_int64
     space = _Space(mem_size=_DESCRIPTIONS, no_alloc=True)
     of_weights, of_others = ggml.ggml_init(space), ggml.ggml_init(space)
     weights = ggml.ggml_new_tensor_2d(of_weights, _Q8_0, size(_COLUMNS), size(_OUTPUTS))
-    if not ggml.ggml_backend_alloc_ctx_tensors_from_buft(of_weights, layout):
-        return _FAILS
-    blocks = _BLOCK * (_COLUMNS // 32 * _OUTPUTS)
-    ggml.ggml_backend_tensor_set(weights, blocks, 0, len(blocks))
-
     rows = ggml.ggml_new_tensor_2d(of_others, _F32, size(_COLUMNS), size(_ROWS))
+    if not ggml.ggml_backend_alloc_ctx_tensors_from_buft(of_weights, layout):
+        return False
+    # Only now: it is by its memory that llama.cpp knows how to multiply it.
     products = ggml.ggml_mul_mat(of_others, weights, rows)
     graph = ggml.ggml_new_graph(of_others)
     ggml.ggml_build_forward_expand(graph, products)
     backend = ggml.ggml_backend_cpu_init()
     ggml.ggml_backend_cpu_set_n_threads(backend, _NUM_THREADS)
     if not ggml.ggml_backend_alloc_ctx_tensors(of_others, backend):
-        return _FAILS
+        return False
+    blocks = block * (_COLUMNS // 32 * _OUTPUTS)
+    ggml.ggml_backend_tensor_set(weights, blocks, 0, len(blocks))
     ones = (ctypes.c_float * (_COLUMNS * _ROWS))(*[1.0] * (_COLUMNS * _ROWS))
     ggml.ggml_backend_tensor_set(rows, ones, 0, ctypes.sizeof(ones))
     ggml.ggml_backend_graph_compute(backend, graph)
     found = (ctypes.c_float * (_OUTPUTS * _ROWS))()
     ggml.ggml_backend_tensor_get(products, found, 0, ctypes.sizeof(found))
-    right = all(abs(value - _COLUMNS) < 1 for value in found)
-    return _WORKS if right else _FAILS
+    return all(abs(value - _COLUMNS) < 1 for value in found)
 
 
-def _amx_layout(ggml: _Ggml) -> int | None:
-    """llama.cpp's layout of weights for AMX, if it may be used here."""
+def _amx_layout(ggml: Ggml) -> int | None:
+    """llama.cpp's buffer type for AMX, if the system lets it be used here."""
     registry = ggml.ggml_backend_cpu_reg()
     find = ggml.ggml_backend_reg_get_proc_address
     layouts_of = ctypes.cast(
@@ -136,5 +147,12 @@ def _amx_layout(ggml: _Ggml) -> int | None:
     return None
 
 
+def _try(library: str) -> int:
+    ggml = Ggml(library)
+    layout = _amx_layout(ggml)
+    # Without a permission from the system llama.cpp does not use it either.
+    return _WORKS if layout is None or multiplies(ggml, layout) else _WRONG
+
+
 if __name__ == "__main__":
-    sys.exit(_multiply(sys.argv[1]))
+    sys.exit(_try(sys.argv[1]))

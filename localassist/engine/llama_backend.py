@@ -47,7 +47,7 @@ _OF_ABORTS = (
 )
 _log_callback: Any = None  # llama.cpp keeps the pointer: it must outlive every model
 _even_split: EvenSplit | None = None  # None: nobody wanted it
-_amx_usable = True
+_amx_usable: bool | None = None  # None: nobody has tried it
 
 
 def _bound_spinning() -> None:
@@ -89,6 +89,7 @@ def _library(*, even_split: bool) -> Any:
             llama.llama_backend_init()
             if _even_split is not None:
                 _even_split.switch_on(llama)
+        if _amx_usable is None:
             _amx_usable = amx.usable(llama)
     return llama
 

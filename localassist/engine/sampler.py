@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 # Tokens of less than this part of the likeliest one's weight are looked at only if need be.
 _FEW_WEIGH = 1e-4
+# What is cooler is as good as greedy, and its inverse might be infinite.
+_COOLEST = 1e-6
 # What is so many temperatures below the best logit weighs 1e-7 of it at most.
 _FAR = 16.0
+_MANY = 0.25
 # The same for filters, in turn until what is found is enough.
 _LEAST_WEIGHTS = (1e-2, 1e-3, 1e-4, 1e-6)
 _REACHES = (4, 8, 16, 32)  # how far below the best logit
@@ -91,7 +94,7 @@ class Sampler:
 
     def _choose(self, logits: Logits) -> int:
         params, np = self._params, self._np
-        if params.temperature <= 0:
+        if params.temperature < _COOLEST:
             return int(logits.argmax())
         top = logits.max()
         if not np.isfinite(top):
@@ -116,11 +119,14 @@ class Sampler:
         """A token, if it is the same whatever those weigh that are far below the best.
 
         Of 150,000 tokens some hundred have nearly all the weight; to know what the others weigh
-        takes as many exponentials, and only a draw next to where one token ends needs it.
+        takes as many exponentials, and only a draw next to where one token ends needs it. None,
+        too, where so many are near that computing everything at once is faster.
         """
         np = self._np
         least_near = top - np.float32(_FAR * self._params.temperature)
         near = np.flatnonzero(np.greater_equal(logits, least_near, out=self._flags(logits)))
+        if len(near) > _MANY * len(logits):
+            return None
         weights = self._weights(logits[near], top, out=None)
         few = np.flatnonzero(weights >= _FEW_WEIGH)
         least = float(weights.sum(dtype=np.float64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,13 @@ void configure() {
     config[20] = 93;
     _tile_loadconfig(config);
 }
+"""
+PRODUCTS = """
+import sys
+from localassist.engine import amx
+ggml = amx.Ggml(sys.argv[1])
+layout = ggml.ggml_backend_cpu_buffer_type()
+print(amx.multiplies(ggml, layout), amx.multiplies(ggml, layout, block=bytes(34)))
 """
 ANSWER = """
 import json, sys
@@ -73,18 +81,34 @@ def test_a_build_that_does_not_know_them_is_not_tried():
 
 @pytest.mark.skipif(not X86_LINUX, reason="needs Linux on x86")
 def test_a_build_that_dies_of_them_is_refused(library, caplog):
-    assert not amx.tried(library(FAILING))
-    assert "AMX is not used" in caplog.text
+    assert not amx.works(library(FAILING))
+    assert f"status {-signal.SIGILL}" in caplog.text
 
 
-def test_what_is_no_library_is_refused(tmp_path, caplog):
-    assert not amx.tried(str(tmp_path / "none.so"))
-    assert "AMX is not used" in caplog.text
+def test_what_is_no_library_is_refused_and_said(tmp_path, caplog):
+    assert not amx.works(str(tmp_path / "none.so"))
+    assert "none.so" in caplog.text
+    assert "make install" in caplog.text
+
+
+@pytest.mark.parametrize(("name", "value"), [("frozen", True), ("executable", "")])
+def test_a_program_that_is_no_python_is_not_started(monkeypatch, name, value):
+    monkeypatch.setattr(sys, name, value, raising=False)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it was started"))
+    assert not amx.works("any.so")
+
+
+def test_a_product_is_told_from_a_wrong_one():
+    import llama_cpp
+
+    command = [sys.executable, "-c", PRODUCTS, llama_cpp.llama_cpp._lib._name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
 
 
 @pytest.mark.skipif(not X86_LINUX, reason="needs Linux on x86")
 def test_where_the_system_does_not_let_them_be_used_nothing_else_is_given_up(library):
-    assert amx.tried(library(WITHOUT_AMX))
+    assert amx.works(library(WITHOUT_AMX))
 
 
 @pytest.mark.model
@@ -105,7 +129,13 @@ def test_without_them_answers_are_the_same(weights):
 
 @pytest.mark.skipif(not X86_LINUX, reason="needs a compiler for x86")
 def test_the_header_of_our_build_has_the_whole_configuration_filled_in():
-    command = ["g++", "-O3", "-mamx-tile", "-S", "-x", "c++", "-", "-o", "-"]
-    command += ["-include", str(HEADER)]
-    done = subprocess.run(command, input=CONFIGURING, text=True, capture_output=True, check=True)
-    assert "$93" in done.stdout
+    def compiled(*arguments):
+        command = ["g++", "-O3", "-mamx-tile", "-S", "-x", "c++", "-", "-o", "-", *arguments]
+        return subprocess.run(
+            command, input=CONFIGURING, text=True, capture_output=True, check=True
+        ).stdout
+
+    version = subprocess.run(["g++", "-dumpversion"], text=True, capture_output=True, check=True)
+    assert "$93" in compiled("-include", str(HEADER))
+    if int(version.stdout.split(".")[0]) <= 12:
+        assert "$93" not in compiled(), "then the header is not needed"

@@ -11,6 +11,7 @@ import ctypes
 import logging
 import os
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from localassist._lazy import require
@@ -21,7 +22,7 @@ from localassist.engine.llama_context import LlamaContext
 from localassist.errors import ModelFileError, ModelTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from localassist.engine.backend import Data, Row
@@ -36,6 +37,7 @@ _MOST_SEQ = 256  # llama.cpp's own limit
 _NO_BOS = False
 _PIECE_BYTES = _VALUE_BYTES = 256
 _SPIN_COUNT = "5000"
+_WAIT_POLICY = "OMP_WAIT_POLICY"
 _LOG_LEVELS = {2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR, 5: logging.DEBUG}
 _set_up = threading.Lock()
 # What llama.cpp says when we tell it to stop: no error, though it calls it one.
@@ -50,18 +52,33 @@ _even_split: EvenSplit | None = None  # None: nobody wanted it
 _amx_usable: bool | None = None  # None: nobody has tried it
 
 
-def _bound_spinning() -> None:
-    """Let llama.cpp's threads sleep soon while they wait for one another.
+@contextmanager
+def _bounded_spinning() -> Iterator[None]:
+    """Let llama.cpp's threads, if it is loaded within, sleep soon while they wait for one another.
 
     By default libgomp's spin for milliseconds at each of several hundred barriers of a token. As
     soon as other programs take cores, they spin away the time of the thread they wait for. Beside
     two busy programs on two cores a prompt is read 1.8 to 2.4 times as fast with this count, and in
     the worst minutes of a shared machine a token of 15 ms took 3 s without a bound, 0.2 s with
     twice this one. On a quiet machine it costs nothing; sleeping at once doubles a token's time.
-    libgomp reads it once, when it is loaded; who has set it, or its relatives, is not overruled.
+
+    As soon as libgomp has more threads than there are CPUs, it waits for a fifth of that only,
+    unless waiting is to be active. It counts those of every OS thread that ever computed, also of
+    the one that loaded the model and laid out its weights: then each of the others slept 250 times
+    a token, for a tenth of its time.
+
+    libgomp reads both once, when it is loaded; who has set one of them is not overruled. The
+    second one does not stay: other libraries take it for leave to wait for ever.
     """
-    if not any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")):
-        os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT
+    if any(name in os.environ for name in (_WAIT_POLICY, "GOMP_SPINCOUNT")):
+        yield
+        return
+    os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT
+    os.environ[_WAIT_POLICY] = "active"
+    try:
+        yield
+    finally:
+        del os.environ[_WAIT_POLICY]
 
 
 def _library(*, even_split: bool) -> Any:
@@ -71,10 +88,10 @@ def _library(*, even_split: bool) -> Any:
     """
     global _log_callback, _even_split, _amx_usable
     with _set_up:
-        _bound_spinning()
         if even_split and _log_callback is None:
             _even_split = EvenSplit()
-        llama = require("llama_cpp", package="llama-cpp-python")
+        with _bounded_spinning():
+            llama = require("llama_cpp", package="llama-cpp-python")
         if _log_callback is None:
 
             @llama.llama_log_callback  # type: ignore[untyped-decorator]  # ctypes

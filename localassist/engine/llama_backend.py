@@ -11,6 +11,7 @@ import ctypes
 import logging
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +63,9 @@ def _bounded_spinning() -> Iterator[None]:
     the worst minutes of a shared machine a token of 15 ms took 3 s without a bound, 0.2 s with
     twice this one. On a quiet machine it costs nothing; sleeping at once doubles a token's time.
 
-    As soon as libgomp has more threads than there are CPUs, it waits for a fifth of that only,
-    unless waiting is to be active. It counts those of every OS thread that ever computed, also of
-    the one that loaded the model and laid out its weights: then each of the others slept 250 times
-    a token, for a tenth of its time.
+    As soon as libgomp has more threads than there are CPUs, it waits for 100 only, or for 1,000 if
+    waiting is to be active, as with two models. Then threads sleep at most barriers: with 100 an
+    answer takes a tenth longer.
 
     libgomp reads both once, when it is loaded; who has set one of them is not overruled. The
     second one does not stay: other libraries take it for leave to wait for ever.
@@ -157,7 +157,11 @@ class LlamaBackend:
             n_gpu_layers = -1 if llama.llama_supports_gpu_offload() else 0
         params.n_gpu_layers = n_gpu_layers
         params.use_extra_bufts = _amx_usable  # one switch for all layouts but the file's
-        self._model = llama.llama_model_load_from_file(str(path).encode(), params)
+        # libgomp counts the threads that lay out weights for AMX as long as the one lives that
+        # called them, and has all others wait less, see _bounded_spinning: it ends here.
+        with ThreadPoolExecutor(1) as loading:
+            load = llama.llama_model_load_from_file
+            self._model = loading.submit(load, str(path).encode(), params).result()
         if not self._model:
             raise ModelFileError(
                 f"llama.cpp cannot load '{path.name}'.",

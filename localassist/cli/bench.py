@@ -42,7 +42,9 @@ class Speed:
         write_tokens_per_s: of a story, with nothing else going on.
         history_tokens: of a conversation before its second turn.
         next_turn_s: until the first word of the second turn.
+        next_turn_read_tokens: that had to be read for it.
         restarted_turn_s: of the third, with the engine closed and opened, and the model loaded.
+        restarted_turn_read_tokens: that had to be read for it.
         at_once: stories told at the same time.
         at_once_tokens_per_s: of all of them together.
         at_once_first_s: until the first word of each.
@@ -55,7 +57,9 @@ class Speed:
     write_tokens_per_s: float
     history_tokens: list[int]
     next_turn_s: list[float]
+    next_turn_read_tokens: list[int]
     restarted_turn_s: list[float]
+    restarted_turn_read_tokens: list[int]
     at_once: int
     at_once_tokens_per_s: float
     at_once_first_s: list[float]
@@ -150,7 +154,9 @@ def _measure(
         write_tokens_per_s=_write_tokens_per_s(story),
         history_tokens=[each.prompt_tokens + each.tokens for each in read],
         next_turn_s=[each.first_s for each in second],
+        next_turn_read_tokens=[each.new_tokens for each in second],
         restarted_turn_s=[each.first_s for each in third],
+        restarted_turn_read_tokens=[each.new_tokens for each in third],
         at_once=len(answers),
         at_once_tokens_per_s=sum(each.tokens for each in answers) / wall_s,
         at_once_first_s=[each.first_s for each in answers],

@@ -29,10 +29,10 @@ def test_it_measures_a_model_and_leaves_nothing_behind(tmp_path, monkeypatch, we
     assert (speed["model"], speed["threads"], speed["at_once"]) == (SMOL, 2, 2)
     assert min(speed["read_tokens_per_s"]) > speed["write_tokens_per_s"] > 0
     assert min(speed["history_tokens"]) > 600
-    read_anew_s = min(speed["history_tokens"]) / max(speed["read_tokens_per_s"])
-    for name in ("next_turn_s", "restarted_turn_s"):
-        assert len(speed[name]) == 2
-        assert 0 < min(speed[name]) < read_anew_s, name
+    for name in ("next_turn", "restarted_turn"):
+        assert len(speed[f"{name}_s"]) == 2
+        assert min(speed[f"{name}_s"]) > 0
+        assert 0 < max(speed[f"{name}_read_tokens"]) < 64, name
     assert "after a restart" in result.stderr
     assert not (tmp_path / "home").exists()
     assert not list(temporary.iterdir())

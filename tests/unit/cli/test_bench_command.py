@@ -8,7 +8,8 @@ from localassist.cli.main import app
 
 SPEED = Speed(
     model="small", threads=2, first_answer_s=0.54, read_tokens_per_s=[300, 301, 350],
-    write_tokens_per_s=31.2, history_tokens=[1234], next_turn_s=[0.12], restarted_turn_s=[0.34],
+    write_tokens_per_s=31.2, history_tokens=[1234], next_turn_s=[0.12],
+    next_turn_read_tokens=[15], restarted_turn_s=[0.34], restarted_turn_read_tokens=[17],
     at_once=8, at_once_tokens_per_s=99.4, at_once_first_s=[1.0, 1.5, 2.0],
 )  # fmt: skip
 

@@ -12,7 +12,8 @@ SDK_NEEDS := 'httpx<0.28' httpcore h11 distro tqdm sniffio certifi idna
 FETCH = $(BIN)/localassist models fetch
 BUNDLE ?= dist/localassist-bundle
 # For llama.cpp, which pip compiles.
-COMPILING = CXXFLAGS='$(CXXFLAGS) -include "$(CURDIR)/.build/amx_tiles.h"'
+BEFORE = -include "$(CURDIR)/.build/before_llama.h"
+COMPILING = CFLAGS='$(CFLAGS) $(BEFORE)' CXXFLAGS='$(CXXFLAGS) $(BEFORE)'
 
 .DEFAULT_GOAL := help
 .PHONY: help install models demo test unit fmt lint types arch bench bundle clean
@@ -20,7 +21,7 @@ COMPILING = CXXFLAGS='$(CXXFLAGS) -include "$(CURDIR)/.build/amx_tiles.h"'
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
 
-$(INSTALLED): pyproject.toml .ci/constraints.txt .build/even_split.py .build/amx_tiles.h .build/check_llama.py localassist/engine/even_split.c
+$(INSTALLED): pyproject.toml .ci/constraints.txt .build/even_split.py .build/before_llama.h .build/check_llama.py localassist/engine/even_split.c
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; say make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(COMPILING) $(BIN)/python -m pip install --disable-pip-version-check -c .ci/constraints.txt -e '.[dev]'

@@ -1,4 +1,4 @@
-"""LlamaBackend: llama.cpp through llama-cpp-python's low-level API; the only file that imports it.
+"""LlamaBackend: a model, through llama-cpp-python's low-level API.
 
 After loading, the vocabulary may be used from any OS thread; everything else belongs to the
 engine's loop. llama.cpp aborts the process where its rules are broken, so the file and the memory
@@ -8,28 +8,21 @@ are checked before it is called.
 from __future__ import annotations
 
 import ctypes
-import logging
-import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from localassist._lazy import require
-from localassist.engine import amx
-from localassist.engine.even_split import EvenSplit
+from localassist.engine import llama_library
 from localassist.engine.lanes import Lanes
 from localassist.engine.llama_context import LlamaContext
 from localassist.errors import ModelFileError, ModelTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from localassist.engine.backend import Data, Row
     from localassist.engine.scheduler import Chunk
-
-log = logging.getLogger("localassist.llama")
 
 N_BATCH = 512
 # Prefixes that can be told apart; free of cost with a unified cache. One more is our own.
@@ -37,78 +30,6 @@ N_SEQ_MAX = 32
 _MOST_SEQ = 256  # llama.cpp's own limit
 _NO_BOS = False
 _PIECE_BYTES = _VALUE_BYTES = 256
-_SPIN_COUNT = "5000"
-_WAIT_POLICY = "OMP_WAIT_POLICY"
-_LOG_LEVELS = {2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR, 5: logging.DEBUG}
-_set_up = threading.Lock()
-# What llama.cpp says when we tell it to stop: no error, though it calls it one.
-_OF_ABORTS = (
-    "graph_compute_async failed with error 1",
-    "failed to compute graph, compute status: 1",
-    "removing memory module entries",
-    "failed to decode, ret = 2",
-)
-_log_callback: Any = None  # llama.cpp keeps the pointer: it must outlive every model
-_even_split: EvenSplit | None = None  # None: nobody wanted it
-_amx_usable: bool | None = None  # None: nobody has tried it
-
-
-@contextmanager
-def _bounded_spinning() -> Iterator[None]:
-    """Let llama.cpp's threads, if it is loaded within, sleep soon while they wait for one another.
-
-    By default libgomp's spin for milliseconds at each of several hundred barriers of a token. As
-    soon as other programs take cores, they spin away the time of the thread they wait for. Beside
-    two busy programs on two cores a prompt is read 1.8 to 2.4 times as fast with this count, and in
-    the worst minutes of a shared machine a token of 15 ms took 3 s without a bound, 0.2 s with
-    twice this one. On a quiet machine it costs nothing; sleeping at once doubles a token's time.
-
-    As soon as libgomp has more threads than there are CPUs, it waits for 100 only, or for 1,000 if
-    waiting is to be active, as with two models. Then threads sleep at most barriers: with 100 an
-    answer takes a tenth longer.
-
-    libgomp reads both once, when it is loaded; who has set one of them is not overruled. The
-    second one does not stay: other libraries take it for leave to wait for ever.
-    """
-    if any(name in os.environ for name in (_WAIT_POLICY, "GOMP_SPINCOUNT")):
-        yield
-        return
-    os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT
-    os.environ[_WAIT_POLICY] = "active"
-    try:
-        yield
-    finally:
-        del os.environ[_WAIT_POLICY]
-
-
-def _library(*, even_split: bool) -> Any:
-    """The llama_cpp module, its log led to ours, its backend initialised once.
-
-    Whoever loads the first model of the process decides on `even_split`.
-    """
-    global _log_callback, _even_split, _amx_usable
-    with _set_up:
-        if even_split and _log_callback is None:
-            _even_split = EvenSplit()
-        with _bounded_spinning():
-            llama = require("llama_cpp", package="llama-cpp-python")
-        if _log_callback is None:
-
-            @llama.llama_log_callback  # type: ignore[untyped-decorator]  # ctypes
-            def forward(level: int, text: bytes, _user_data: int) -> None:
-                said = text.decode("utf-8", "replace").rstrip()
-                aborted = any(each in said for each in _OF_ABORTS)
-                known = logging.DEBUG if aborted else _LOG_LEVELS.get(level, logging.DEBUG)
-                log.log(known, "%s", said)
-
-            llama.llama_log_set(forward, ctypes.c_void_p(0))
-            _log_callback = forward
-            llama.llama_backend_init()
-            if _even_split is not None:
-                _even_split.switch_on(llama)
-        if _amx_usable is None:
-            _amx_usable = amx.usable(llama)
-    return llama
 
 
 class LlamaBackend:
@@ -150,15 +71,16 @@ class LlamaBackend:
             ModelTooLargeError: no memory for the context.
         """
         self._np: Any = require("numpy", package="numpy")
-        self._llama = llama = _library(even_split=even_split)
-        self.splits_evenly = _even_split is not None and _even_split.is_on
+        library = llama_library.load(even_split=even_split)
+        self._llama = llama = library.module
+        self.splits_evenly = library.splits_evenly
         params = llama.llama_model_default_params()
         if n_gpu_layers is None:
             n_gpu_layers = -1 if llama.llama_supports_gpu_offload() else 0
         params.n_gpu_layers = n_gpu_layers
-        params.use_extra_bufts = _amx_usable  # one switch for all layouts but the file's
+        params.use_extra_bufts = library.extra_layouts
         # libgomp counts the threads that lay out weights for AMX as long as the one lives that
-        # called them, and has all others wait less, see _bounded_spinning: it ends here.
+        # called them, and has all others wait less, see llama_library: it ends here.
         with ThreadPoolExecutor(1) as loading:
             load = llama.llama_model_load_from_file
             self._model = loading.submit(load, str(path).encode(), params).result()
@@ -174,9 +96,9 @@ class LlamaBackend:
         self.n_vocab = int(llama.llama_vocab_n_tokens(self._vocab))
         self._pieces: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
-        build = llama.llama_print_system_info().decode("utf-8", "replace")
-        layout = "f16 unified" if _amx_usable else "f16 unified, weights as in the file"
-        self.fingerprint = f"{fingerprint}|{llama.__version__}|{build}|{n_gpu_layers}|{layout}"
+        layout = "f16 unified" + ("" if library.extra_layouts else ", weights as in the file")
+        known = (library.version, library.mark, library.features, n_gpu_layers, layout)
+        self.fingerprint = "|".join(map(str, (fingerprint, *known)))
         self.chat_template = chat_template
         self.adds_bos = bool(llama.llama_vocab_get_add_bos(self._vocab))
         self.bos_text = self._special_text(llama.llama_vocab_bos(self._vocab))

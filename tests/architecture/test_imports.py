@@ -18,7 +18,7 @@ HEAVY = {
     "tokenizers", "pypdf", "openai", "httpx2", "starlette",
 }  # fmt: skip
 HOMES = {
-    "llama_cpp": {"engine/llama_backend.py"},
+    "llama_cpp": {"engine/llama_library.py"},
     "sqlite3": {f"store/{path.name}" for path in (PACKAGE / "store").glob("*.py")},
     "llguidance": {"engine/constraint.py"},
     "jupyter_client": {f"interpreter/{name}.py" for name in ("session", "provisioner", "targets")},

@@ -17,7 +17,7 @@ from localassist.engine import amx
 
 pytestmark = pytest.mark.timeout(120)
 
-HEADER = Path(__file__).parents[2] / ".build" / "amx_tiles.h"
+HEADER = Path(__file__).parents[2] / ".build" / "before_llama.h"
 X86_LINUX = sys.platform.startswith("linux") and platform.machine() == "x86_64"
 FAILING = "void *ggml_backend_cpu_reg(void) { __builtin_trap(); }"
 WITHOUT_AMX = """
@@ -121,7 +121,7 @@ def test_without_them_answers_are_the_same(weights):
 
     (here, answer), (without, other_answer) = run("as here"), run("no")
     assert answer == other_answer == " eight"
-    assert without.endswith("weights as in the file")
+    assert "weights as in the file" in without
     import llama_cpp
 
     assert (here != without) is amx.usable(llama_cpp)

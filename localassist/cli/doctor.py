@@ -1,10 +1,11 @@
-"""`localassist doctor`: what this machine gives, and whether the sandbox holds."""
+"""`localassist doctor`: whether the sandbox holds, and what llama.cpp makes of this machine."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 import time
@@ -34,21 +35,24 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell which sandbox code runs in here, and attack it.
+    """Tell which sandbox code runs in here, attack it, and tell what llama.cpp can use.
 
     Ends with status 1 if no sandbox holds, or if an attack gets out that is not known to.
     """
-    if sys.platform not in ("linux", "darwin"):
-        typer.echo(f"There is no sandbox for {sys.platform} yet, so no code is run.")
-        raise typer.Exit(1)
-    from localassist.interpreter.fork_server import open_server
+    if sys.platform in ("linux", "darwin"):
+        from localassist.interpreter.fork_server import open_server
 
-    with tempfile.TemporaryDirectory() as cache:
-        server = open_server(Path(cache))
-        try:
-            found = _examine(server, whole=attack, plain=plain, named=tier, quiet=as_json)
-        finally:
-            server.close()
+        with tempfile.TemporaryDirectory() as cache:
+            server = open_server(Path(cache))
+            try:
+                found = _examine(server, whole=attack, plain=plain, named=tier, quiet=as_json)
+            finally:
+                server.close()
+    else:
+        found = {"holds": False}
+        if not as_json:
+            typer.echo(f"There is no sandbox for {sys.platform} yet, so no code is run.")
+    found["llama_cpp"] = _llama(quiet=as_json)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     raise typer.Exit(0 if found["holds"] else 1)
@@ -101,6 +105,38 @@ def _examine(
         f"{len(bad)} of them unexpectedly")  # fmt: skip
     found["holds"] = plain or not bad
     return found
+
+
+def _llama(*, quiet: bool) -> dict[str, Any]:
+    """What the installed llama.cpp can use of this machine."""
+    from localassist.engine import llama_library
+    from localassist.errors import MissingPackageError
+
+    try:
+        library = llama_library.load()
+    except MissingPackageError as error:
+        if not quiet:
+            typer.echo(f"\n{error}")
+        return {"error": str(error)}
+    features = re.findall(r"(\w+) = 1", library.features)
+    in_use = {
+        "equal parts of a matrix for each thread": library.splits_evenly,
+        "weights laid out for the processor": library.extra_layouts,
+        "full speed in long conversations": not library.attends_slowly,
+    }
+    if not quiet:
+        typer.echo(f"\nllama.cpp of llama-cpp-python {library.version}: {' '.join(features)}")
+        for name, is_used in in_use.items():
+            typer.echo(f"  {name:<40} {'yes' if is_used else 'no'}")
+        if not all((library.extra_layouts, not library.attends_slowly)):
+            typer.echo("  make install in a checkout of localassist compiles a faster one.")
+    return {
+        "version": library.version,
+        "features": features,
+        "splits_evenly": library.splits_evenly,
+        "extra_layouts": library.extra_layouts,
+        "attends_slowly": library.attends_slowly,
+    }
 
 
 def _choice(named: str | None, usable: Sequence[Tier]) -> Tier:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -97,6 +98,17 @@ def test_where_docker_forbids_namespaces_the_other_tier_is_taken():
     assert found["tier"] == "landlock"
     reasons = {each["tier"]: each["reason"] for each in found["tiers"]}
     assert "namespaces may not be made" in reasons["ns"]
+
+
+def test_people_are_told_what_holds_and_what_llama_uses():
+    command = [sys.executable, "-m", "localassist", "doctor"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "In use: ns" in said
+    assert "llama.cpp of llama-cpp-python" in said
+    assert re.search(r"full speed in long conversations +yes", said)
+    _, found = doctor()
+    assert f"{found['llama_cpp']['version']}: {' '.join(found['llama_cpp']['features'])}" in said
+    assert found["llama_cpp"]["attends_slowly"] is False
 
 
 def test_the_attacks_are_attacks():

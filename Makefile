@@ -12,8 +12,7 @@ SDK_NEEDS := 'httpx<0.28' httpcore h11 distro tqdm sniffio certifi idna
 FETCH = $(BIN)/localassist models fetch
 BUNDLE ?= dist/localassist-bundle
 # For llama.cpp, which pip compiles.
-BEFORE = -include "$(CURDIR)/.build/before_llama.h"
-COMPILING = CFLAGS='$(CFLAGS) $(BEFORE)' CXXFLAGS='$(CXXFLAGS) $(BEFORE)'
+COMPILING = CXXFLAGS='$(CXXFLAGS) -include "$(CURDIR)/.build/before_llama.h"'
 
 .DEFAULT_GOAL := help
 .PHONY: help install models demo test unit fmt lint types arch bench bundle clean
@@ -28,7 +27,8 @@ $(INSTALLED): pyproject.toml .ci/constraints.txt .build/even_split.py .build/bef
 	$(BIN)/python .build/check_llama.py || { \
 		$(BIN)/python -m pip cache remove llama_cpp_python; \
 		$(COMPILING) $(BIN)/python -m pip install --disable-pip-version-check -c .ci/constraints.txt \
-			--force-reinstall --no-deps llama-cpp-python; }
+			--force-reinstall --no-deps llama-cpp-python; \
+		$(BIN)/python .build/check_llama.py || echo "llama.cpp stays as it is."; }
 	touch $@
 
 $(DEFAULT): | $(INSTALLED)

@@ -1,4 +1,4 @@
-/* Read before each of llama.cpp's C and C++ files; the Makefile says so to the compiler. */
+/* Read before each of llama.cpp's C++ files; the Makefile says so to the compiler. */
 
 /* GCC up to version 12 declares that loading a configuration of AMX tiles reads 8 of its 64 bytes.
  * llama.cpp fills one in on the stack; the compiler then leaves the other bytes as they are, and
@@ -18,11 +18,9 @@
 #undef __AVX512FP16__
 #endif
 
-/* By this a library can be told from one that was compiled without (engine/llama_build.py). */
-#ifdef __cplusplus
+/* By this number a library can be told from one that was compiled without this file, or with an
+ * older one (engine/llama_build.py). Whoever changes what is computed raises it: hibernated
+ * conversations are known by it, too. */
 extern "C" {
-#endif
 __attribute__((weak, visibility("default"))) int localassist_before_llama = 2;
-#ifdef __cplusplus
 }
-#endif

@@ -16,7 +16,7 @@ def require(module: str, *, package: str) -> Any:
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:  # its libraries may not be loadable
         raise MissingPackageError(
             f"'{module}' cannot be imported ({error}).",
             code="missing_package",

@@ -111,25 +111,26 @@ def _llama(*, quiet: bool) -> dict[str, Any]:
     """What the installed llama.cpp can use of this machine."""
     from localassist.engine import llama_library
     from localassist.errors import MissingPackageError
+    from localassist.settings import Settings
 
     try:
-        library = llama_library.load()
+        library = llama_library.load(even_split=Settings.from_env().even_split)
     except MissingPackageError as error:
         if not quiet:
             typer.echo(f"\n{error}")
         return {"error": str(error)}
-    features = re.findall(r"(\w+) = 1", library.features)
+    features = re.findall(r"(\w+) = 1\b", library.features)
     in_use = {
         "equal parts of a matrix for each thread": library.splits_evenly,
         "weights laid out for the processor": library.extra_layouts,
-        "full speed in long conversations": not library.attends_slowly,
+        "full speed behind long conversations": not library.attends_slowly,
     }
     if not quiet:
         typer.echo(f"\nllama.cpp of llama-cpp-python {library.version}: {' '.join(features)}")
         for name, is_used in in_use.items():
             typer.echo(f"  {name:<40} {'yes' if is_used else 'no'}")
         if not all((library.extra_layouts, not library.attends_slowly)):
-            typer.echo("  make install in a checkout of localassist compiles a faster one.")
+            typer.echo("  make install in a checkout of localassist may compile a faster one.")
     return {
         "version": library.version,
         "features": features,

@@ -3,8 +3,8 @@
 With them the 135M reads a prompt 4.5 times as fast. But llama.cpp 0.3.36 fills in the tiles'
 configuration where GCC up to version 12 believes that nobody reads it: the compiler leaves most of
 it out, and the first step of more than one token ends the process with an illegal instruction. Our
-Makefile has it compiled right (.build/amx_tiles.h). A build for AMX is tried before it is used, in
-a process of its own, which is this file run as a program: a product of two matrices, in 0.05 s.
+Makefile has it compiled right (.build/before_llama.h). A build for AMX is tried before it is used,
+in a process of its own, which is this file run as a program: a product of two matrices, in 0.05 s.
 """
 
 from __future__ import annotations

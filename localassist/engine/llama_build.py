@@ -7,15 +7,17 @@ is wrong or slow in them on some processors, and leaves a number in the library.
 from __future__ import annotations
 
 import ctypes
-import logging
 from pathlib import Path
 from typing import Any
 
-log = logging.getLogger("localassist.engine")
-
+SLOW = (
+    "behind a long conversation it may write up to three times as slowly as this processor can; "
+    "make install in a checkout of localassist compiles one that does not"
+)
 _MARK = "localassist_before_llama"
+_HIDES_HALVES = 2  # the header's number since it keeps llama.cpp from 16-bit floats
 _CPUINFO = Path("/proc/cpuinfo")
-_HALVES = "avx512_fp16"
+_HALVES, _WIDE = "avx512_fp16", b"AVX512 = 1"
 
 
 def mark(llama: Any) -> int:
@@ -32,16 +34,17 @@ def mark(llama: Any) -> int:
 
 
 def attends_slowly(llama: Any, cpuinfo: Path = _CPUINFO) -> bool:
-    """Whether it reads long conversations at a third of the speed that is possible here.
+    """Whether it writes behind a long conversation more slowly than is possible here.
 
-    That is so on processors that compute with 16-bit floats, for models whose heads have 64
-    numbers, if llama.cpp was compiled for such a processor and without our header.
+    That is so on processors that compute with 16-bit floats, where 128 does not divide a head, if
+    llama.cpp was compiled for this very processor and without our header. Compilers that do not
+    know such processors, as GCC 11, make no slow one, which cannot be told from outside.
 
     Args:
         llama: the llama_cpp module.
         cpuinfo: where Linux describes the processors.
     """
-    if mark(llama):
+    if mark(llama) >= _HIDES_HALVES or _WIDE not in llama.llama_print_system_info():
         return False
     try:
         described = cpuinfo.read_text("ascii", "replace")
@@ -49,12 +52,3 @@ def attends_slowly(llama: Any, cpuinfo: Path = _CPUINFO) -> bool:
         return False
     flags = (line for line in described.splitlines() if line.startswith("flags"))
     return _HALVES in next(flags, "").split()
-
-
-def warn_if_slow(llama: Any) -> None:
-    """Say in the log what can be done, if `attends_slowly`."""
-    if attends_slowly(llama):
-        log.warning(
-            "llama.cpp may read long conversations at a third of the speed that is possible on "
-            "this processor: make install in a checkout of localassist compiles one that does not"
-        )

@@ -76,17 +76,20 @@ def _load(even_split: EvenSplit | None) -> LlamaLibrary:
         llama = require("llama_cpp", package="llama-cpp-python")
     _lead_log(llama)
     llama.llama_backend_init()
-    if even_split is not None:
+    attends_slowly = llama_build.attends_slowly(llama)
+    if attends_slowly:
+        log.warning("llama.cpp: %s", llama_build.SLOW)
+    extra_layouts = amx.usable(llama)
+    if even_split is not None:  # last, for it cannot be taken back
         even_split.switch_on(llama)
-    llama_build.warn_if_slow(llama)
     return LlamaLibrary(
         module=llama,
         version=llama.__version__,
         features=llama.llama_print_system_info().decode("utf-8", "replace"),
         mark=llama_build.mark(llama),
-        attends_slowly=llama_build.attends_slowly(llama),
+        attends_slowly=attends_slowly,
         splits_evenly=even_split is not None and even_split.is_on,
-        extra_layouts=amx.usable(llama),
+        extra_layouts=extra_layouts,
     )
 
 

@@ -105,7 +105,7 @@ def test_people_are_told_what_holds_and_what_llama_uses():
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "In use: ns" in said
     assert "llama.cpp of llama-cpp-python" in said
-    assert re.search(r"full speed in long conversations +yes", said)
+    assert re.search(r"full speed behind long conversations +yes", said)
     _, found = doctor()
     assert f"{found['llama_cpp']['version']}: {' '.join(found['llama_cpp']['features'])}" in said
     assert found["llama_cpp"]["attends_slowly"] is False

@@ -19,7 +19,7 @@ _TRIAL = 4  # steps that another number of threads is tried for
 _SLOWER = 1.25  # a mean this much above the last one believed means that something has changed
 _SUSPICIOUS = 1.35  # a mean this much above the quiet machine's: somebody may have been here first
 _QUIET = 1.2  # two lanes that take less than this times their time have the machine for themselves
-_HOPELESS = 1.25  # a trial of more threads ends at the first step that is so much slower
+_HOPELESS = 1.25  # a trial ends at the first step that is so much slower
 _BETTER = 0.95  # another number must be this much faster to be kept
 _FIRST_PAUSE, _LONGEST_PAUSE = 24, 384  # steps between trials; doubled when a trial fails
 
@@ -54,8 +54,7 @@ class Governor:
         ratio = seconds / expected_s
         if self._trial is not None:
             self._trial.append(ratio)
-            more = self.num_threads > self._before_trial
-            hopeless = more and len(self._trial) > 1 and ratio > _HOPELESS * fmean(self._recent)
+            hopeless = len(self._trial) > 1 and ratio > _HOPELESS * fmean(self._recent)
             if hopeless or len(self._trial) > _TRIAL:  # the first one pays for the change of team
                 self._judge()
             return

@@ -124,6 +124,20 @@ def test_trials_on_a_busy_machine_become_rare():
     assert 0 < used.count(4) <= 25
 
 
+@pytest.mark.parametrize("cores", [2, 4])
+def test_fewer_threads_are_tried_no_longer_than_it_takes_to_see_that_they_are_slower(cores):
+    """Behind a long conversation all steps take longer than was expected; nobody is to blame."""
+    machine, governor = Cores(cores), Governor(cores)
+    used = []
+    for _ in range(60):
+        used.append(governor.num_threads)
+        seconds = 1.5 * machine.seconds(governor.num_threads)
+        governor.observe(num_rows=1, seconds=seconds, expected_s=1 / cores)
+    fewer = set(used) - {cores}
+    assert fewer
+    assert [used.count(num_threads) for num_threads in fewer] == [2] * len(fewer)
+
+
 @pytest.mark.parametrize("slow", [1, 2])
 def test_a_few_slow_steps_change_the_threads_for_a_moment_at_most(slow):
     machine, governor = Cores(2), Governor(2)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from localassist.engine.backend import DecodeAbortedError, DecodeError, NoRoomError, RestoreError
 from localassist.engine.branches import Branches
+from localassist.engine.cache_operation import CopyPrefix, Restore, Save, Truncate
 from localassist.engine.detokenizer import Detokenizer
 from localassist.engine.pace import Pace
-from localassist.engine.prefix_cache import CopyPrefix, Restore, Save, Truncate
 from localassist.engine.request import EngineStats, FinishReason, Generation
 from localassist.engine.sampler import Sampler
 from localassist.engine.scheduler import Batch, Scheduler
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from localassist.engine.backend import Backend, Row
+    from localassist.engine.cache_operation import CacheOperation
     from localassist.engine.kv_store import KvStore
-    from localassist.engine.prefix_cache import CacheOperation
 
 log = logging.getLogger("localassist.engine")
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from localassist.engine.cache_operation import CopyPrefix, Restore, Save, Truncate
 from localassist.engine.cells import Cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence as Tokens
 
+    from localassist.engine.cache_operation import CacheOperation
     from localassist.engine.sequence import Sequence
 
 MIN_COPY_TOKENS = 16  # below that, copying costs more than it saves
@@ -49,48 +51,6 @@ class Slot:
     num_shared: int = 0
     num_exact: int = 0
     last_used: int = 0
-
-
-@dataclass(frozen=True)
-class Truncate:
-    """Tell the backend to keep the first `length` tokens of a slot."""
-
-    seq_id: int
-    length: int
-
-
-@dataclass(frozen=True)
-class CopyPrefix:
-    """Tell the backend to give an empty slot the first `length` tokens of another one."""
-
-    source_id: int
-    seq_id: int
-    length: int
-
-
-@dataclass(frozen=True)
-class Restore:
-    """Tell the backend to append the hibernated tokens from `start` to `end` to a sequence's slot.
-
-    It may turn out that fewer can be had.
-    """
-
-    sequence: Sequence
-    seq_id: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Save:
-    """Tell the store to hibernate tokens `start` to `len(tokens)` of a slot that holds `tokens`."""
-
-    seq_id: int
-    tokens: list[int]
-    start: int
-
-
-CacheOperation = Truncate | CopyPrefix | Restore | Save
 
 
 class Stored(Protocol):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from localassist.engine.prefix_cache import CacheOperation, PrefixCache, Restore, Save, Stored
+from localassist.engine.cache_operation import CacheOperation, Restore, Save
+from localassist.engine.prefix_cache import PrefixCache, Stored
 from localassist.engine.request import EngineStats
 from localassist.engine.sequence import Sequence, SequenceStatus
 from localassist.engine.step_plan import StepPlan

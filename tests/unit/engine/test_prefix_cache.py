@@ -6,14 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localassist.engine.prefix_cache import (
-    CopyPrefix,
-    PrefixCache,
-    Restore,
-    Save,
-    Truncate,
-    common_prefix,
-)
+from localassist.engine.cache_operation import CopyPrefix, Restore, Save, Truncate
+from localassist.engine.prefix_cache import PrefixCache, common_prefix
 from localassist.engine.sequence import Sequence
 
 

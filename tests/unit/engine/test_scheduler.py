@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localassist.engine.cache_operation import CopyPrefix, Truncate
 from localassist.engine.chat_template import ChatMessage, ChatTemplate
-from localassist.engine.prefix_cache import CopyPrefix, PrefixCache, Truncate
+from localassist.engine.prefix_cache import PrefixCache
 from localassist.engine.scheduler import Scheduler
 from localassist.engine.scripted import ScriptedBackend
 from localassist.engine.sequence import Sequence, SequenceStatus

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localassist.engine.backend import NoRoomError
+from localassist.engine.cache_operation import CopyPrefix, Save, Truncate
 from localassist.engine.chat_template import ChatMessage, ChatTemplate
-from localassist.engine.prefix_cache import CopyPrefix, Save, Truncate, common_prefix
+from localassist.engine.prefix_cache import common_prefix
 from localassist.engine.scheduler import EXACT_BLOCK, Scheduler
 from localassist.engine.scripted import ScriptedBackend
 from localassist.engine.sequence import Sequence

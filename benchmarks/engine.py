@@ -194,6 +194,22 @@ class EngineBench:
                     )
         peer.close()
 
+    def company(self) -> None:
+        """An answer after seven other conversations of 900 tokens, beside one by itself."""
+        after, alone = self._side("ours", speculate=False), self._side("ours", speculate=False)
+        for each in range(7):
+            after.ask(chat(story(900, first=1000 * each)), num_tokens=2)
+        time.sleep(2)  # they are hibernated
+        self._compare(
+            "after seven other conversations / by itself",
+            ("after", lambda: after.ask(chat("Write a long letter about the hills.")).decode_per_s),
+            ("alone", lambda: alone.ask(chat("Write a long letter about the hills.")).decode_per_s),
+            unit="tok/s",
+            target=Target(0.97, at_least=True),
+        )
+        after.close()
+        alone.close()
+
     def history(self) -> None:
         """A turn after 6,000 tokens: beside reading only its new words, and in a new process."""
         with tempfile.TemporaryDirectory() as home:
@@ -379,9 +395,9 @@ class EngineBench:
 
 
 QUESTIONS: tuple[Callable[[EngineBench], None], ...] = (
-    EngineBench.stream, EngineBench.chats, EngineBench.history, EngineBench.constrained,
-    EngineBench.busy, EngineBench.copying, EngineBench.gaps, EngineBench.turns, EngineBench.lock,
-    EngineBench.cancelling, EngineBench.hibernation,
+    EngineBench.stream, EngineBench.chats, EngineBench.company, EngineBench.history,
+    EngineBench.constrained, EngineBench.busy, EngineBench.copying, EngineBench.gaps,
+    EngineBench.turns, EngineBench.lock, EngineBench.cancelling, EngineBench.hibernation,
 )  # fmt: skip
 
 

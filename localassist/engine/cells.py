@@ -1,10 +1,14 @@
 """Cells: how many places of the context are taken, where prefixes are shared.
 
 With a unified cache a copied prefix takes no place of its own: each cell counts the slots that
-hold it. The labels here are not llama.cpp's indices; only their number matters.
+hold it. New tokens go where llama.cpp puts them, into the first cells that are free; where it
+differs, as tokens are aside in another lane or were restored in pieces that overlap, only
+`PrefixCache` judges a little worse.
 """
 
 from __future__ import annotations
+
+import heapq
 
 
 class Cells:
@@ -21,15 +25,15 @@ class Cells:
         self.num_pinned = 0
         self._holders = [0] * capacity
         self._pins = [0] * capacity
-        self._free = list(range(capacity - 1, -1, -1))
+        self._free = list(range(capacity))  # a heap
 
     def take(self, count: int) -> list[int]:
         """New cells of a running sequence."""
         while len(self._free) < count:  # the backend found room that we did not know of
-            self._free.insert(0, len(self._holders))
+            heapq.heappush(self._free, len(self._holders))
             self._holders.append(0)
             self._pins.append(0)
-        taken = [self._free.pop() for _ in range(count)]
+        taken = [heapq.heappop(self._free) for _ in range(count)]
         for cell in taken:
             self._holders[cell] = self._pins[cell] = 1
         self.num_used += count
@@ -46,7 +50,7 @@ class Cells:
         for cell in cells:
             self._holders[cell] -= 1
             if not self._holders[cell]:
-                self._free.append(cell)
+                heapq.heappush(self._free, cell)
                 self.num_used -= 1
 
     def pin(self, cells: list[int]) -> None:

@@ -26,6 +26,10 @@ MIN_AWAITED_TOKENS = 16
 # Bounds how long a save keeps running answers waiting: about 5 ms.
 MAX_SAVED_TOKENS = 512
 MIN_SAVED_TOKENS = 16
+# A cell that others' rows skip so often has cost them as much as its token takes to restore:
+# measured 10 to 50 times (benchmarks/idle_cells.py).
+PUT_OUT_ROWS = 32
+MIN_PUT_OUT_TOKENS = 64
 
 
 @dataclass(eq=False)
@@ -41,6 +45,7 @@ class Slot:
         num_shared: the longest prefix that was ever copied from or to it.
         num_exact: tokens that were computed in whole aligned blocks; see `block`.
         last_used: a count that grows with every release.
+        idle_since: rows of all slots that had been computed when it was last found in its place.
     """
 
     seq_id: int
@@ -51,6 +56,7 @@ class Slot:
     num_shared: int = 0
     num_exact: int = 0
     last_used: int = 0
+    idle_since: int = 0
 
 
 class Stored(Protocol):
@@ -112,6 +118,7 @@ class PrefixCache:
         self._stored = stored or NothingStored()
         self._block = block
         self._clock = 0
+        self._num_rows = 0
 
     def acquire(self, sequence: Sequence) -> list[CacheOperation] | None:
         """Give `sequence` the slot that saves it most.
@@ -163,6 +170,7 @@ class PrefixCache:
     def append(self, slot: Slot, tokens: Tokens[int]) -> None:
         """The tokens were computed at the end of a running sequence's slot."""
         start = len(slot.tokens)
+        self._num_rows += len(tokens)
         slot.tokens.extend(tokens)
         slot.cells.extend(self.cells.take(len(tokens)))
         whole = len(tokens) == self._block or self._block == 1
@@ -185,6 +193,7 @@ class PrefixCache:
             self._clock += 1
             self.cells.unpin(slot.cells)
             slot.owner, slot.last_used, sequence.slot = None, self._clock, None
+            slot.idle_since = self._num_rows
 
     def drop(self, sequence: Sequence) -> list[CacheOperation]:
         """Take the slot from a running sequence, which has to go on from the store later."""
@@ -215,6 +224,49 @@ class PrefixCache:
                 if length < len(slot.tokens):
                     operations += self._evict_to(slot, length)
         return operations
+
+    def put_out(self, wanted: Tokens[list[int]], *, num_rows: int = 0) -> list[CacheOperation]:
+        """Take idle conversations out of the context that cost more there than to bring back.
+
+        Attention skips the cells of others one by one, for each row in each head and layer: seven
+        idle conversations of 1,000 tokens can make an answer take half as long again. Only what is
+        hibernated goes.
+
+        Args:
+            wanted: tokens of the sequences that run and wait; what they begin with stays.
+            num_rows: how many rows are about to be computed, where nobody ran before.
+        """
+        operations: list[CacheOperation] = []
+        for slot in self.slots:
+            resting = slot.owner is None and slot.num_saved == len(slot.tokens) > 0
+            if not resting or self._num_rows + num_rows - slot.idle_since < PUT_OUT_ROWS:
+                continue
+            slot.idle_since = self._num_rows
+            length = max((common_prefix(slot.tokens, tokens) for tokens in wanted), default=0)
+            missed = len(slot.tokens) - length
+            if missed >= MIN_PUT_OUT_TOKENS and self._stored.match(slot.tokens) == slot.num_saved:
+                operations += self._evict_to(slot, length)
+        return operations
+
+    def gather(self, sequence: Sequence, *, num_rows: int) -> list[CacheOperation]:
+        """Have what a sequence continues restored, if it lies far behind cells of nobody's use.
+
+        Attention skips all cells before the last one of those it reads, empty ones as well. Of use
+        while nobody runs: then what is restored comes first in the context.
+        """
+        source = self._source(sequence.tokens[:-1])
+        slot, live = source.slot, source.live
+        if slot is None or source.stored < live or live < MIN_PUT_OUT_TOKENS:
+            return []
+        num_skipped = max(slot.cells[:live]) + 1 - live
+        if num_skipped * num_rows < live * PUT_OUT_ROWS:
+            return []
+        return self._evict_to(slot, 0)
+
+    def num_missing(self, sequence: Sequence) -> int:
+        """How many of a sequence's tokens would have to be computed."""
+        source = self._source(sequence.tokens[:-1])
+        return len(sequence.tokens) - max(source.live, source.stored)
 
     @property
     def has_unsaved(self) -> bool:

@@ -150,6 +150,7 @@ class Scheduler:
         """Let waiting sequences run where there is room, and make room for the next step."""
         if not self._running:
             self._capacity = self._n_ctx
+        self._put_out()
         num_restored = self._admit() if self._waiting else 0
         self._make_room(num_restored)
         operations, self._operations = self._operations, []
@@ -300,6 +301,20 @@ class Scheduler:
         return Chunk(sequence, _seq_id(sequence), tokens, start, num_logits=len(tokens))
 
     # --- room ---
+
+    def _put_out(self) -> None:
+        """Take out of the context what whoever computes would only skip."""
+        if self.idle:
+            return
+        wanted = [sequence.tokens for sequence in self.sequences]
+        if self._running:
+            self._operations += self._cache.put_out(wanted)
+            return
+        first = self._waiting[0]
+        num_rows = self._cache.num_missing(first) + _headroom(first)
+        self._operations += self._cache.put_out(wanted, num_rows=num_rows)
+        if len(wanted) == 1:
+            self._operations += self._cache.gather(first, num_rows=num_rows)
 
     def _admit(self) -> int:
         """Admit what can be; returns how many cells their restored tokens will take."""

@@ -92,6 +92,17 @@ def test_a_conversation_goes_on_after_a_restart_as_if_there_had_been_none(tmp_pa
     assert text == without
 
 
+def test_an_idle_conversation_is_out_of_another_s_way_and_only_its_new_words_are_read(tmp_path):
+    with opened(tmp_path) as engine:
+        first, num_tokens = ask(engine, QUESTION)
+        wait_for(lambda: kv_files(tmp_path))
+        ask(engine, "Name a colour.", max_tokens=40)
+        assert engine.stats.cells_used < num_tokens
+        text, computed = ask(engine, QUESTION, first, "Who mended nets?")
+        assert computed < 30
+        assert text.strip()
+
+
 def test_a_conversation_goes_on_after_kill_9(tmp_path):
     code = (
         "import json\n"

@@ -63,6 +63,17 @@ def test_cells_that_are_in_use_are_never_handed_out_again():
     assert set(cells.take(2)).isdisjoint(kept)
 
 
+def test_the_first_free_cells_are_taken():
+    cells = Cells(8)
+    first, second, third = cells.take(2), cells.take(3), cells.take(1)
+    for freed in (third, first):
+        cells.unpin(freed)
+        cells.drop(freed)
+
+    assert cells.take(4) == [*first, *third, max(third) + 1]
+    assert max(second) < min(third)
+
+
 @pytest.mark.parametrize("capacity", [0, 3])
 def test_more_cells_than_were_known_of_can_be_taken(capacity):
     cells = Cells(capacity)

@@ -75,6 +75,14 @@ class Context:
         self.cache.release(sequence)
         return slot
 
+    def save_all(self):
+        while (save := self.cache.unsaved()) is not None:
+            self.carry_out([save])
+
+    def put_out(self, *wanted, num_rows=0):
+        self.carry_out(self.cache.put_out(wanted, num_rows=num_rows))
+        return sorted(len(tokens) for tokens in self.held.values() if tokens)
+
     def evict(self, count):
         self.carry_out(self.cache.evict(num_tokens=count))
 
@@ -359,9 +367,94 @@ def test_only_whole_blocks_are_restored():
     assert context.begin(text(1, 120)).num_computed_tokens == 96
 
 
+# --- what is only in the way ---
+
+
+def beside(tokens, *, num_rows, hibernated=True):
+    """A conversation that is idle while so many rows of another one are computed."""
+    context = Context(stored=Kept())
+    context.had(tokens)
+    if hibernated:
+        context.save_all()
+    running = context.begin(text(9, num_rows))
+    context.compute(running)
+    return context
+
+
+@pytest.mark.parametrize(("num_rows", "left"), [(31, [31, 100]), (32, [32])])
+def test_a_hibernated_conversation_leaves_once_it_was_skipped_for_long(num_rows, left):
+    context = beside(text(1, 100), num_rows=num_rows)
+    assert context.put_out(text(9, num_rows)) == left
+
+
+@pytest.mark.parametrize(("num_rows", "left"), [(31, [100]), (32, [])])
+def test_it_leaves_at_once_where_it_will_be_skipped_for_long(num_rows, left):
+    context = beside(text(1, 100), num_rows=0)
+    assert context.put_out(text(2, 50), num_rows=num_rows) == left
+
+
+def test_what_is_not_hibernated_or_lost_again_stays():
+    unsaved = beside(text(1, 100), num_rows=50, hibernated=False)
+    assert unsaved.put_out(text(9, 50)) == [50, 100]
+
+    lost = beside(text(1, 100), num_rows=50)
+    lost.stored.prefixes = [text(1, 99)]
+    assert lost.put_out(text(9, 50)) == [50, 100]
+
+
+@pytest.mark.parametrize(
+    ("common", "left"), [(100, [50, 100]), (37, [50, 100]), (36, [36, 50]), (0, [50])]
+)
+def test_what_others_begin_with_stays_and_a_few_tokens_more(common, left):
+    context = beside(text(1, 100), num_rows=50)
+    assert context.put_out(text(9, 50), text(1, common) + text(2, 30)) == left
+
+
+def test_what_has_left_is_restored_for_its_next_turn():
+    context = beside(text(1, 100), num_rows=50)
+    context.put_out(text(9, 50))
+    assert context.begin(text(1, 120)).num_computed_tokens == 100
+
+
+def two_behind_one_another(first, second, *, num_rows, hibernated=True):
+    """The first one has left; where the second one is restored to, or stays, for another turn."""
+    context = Context(stored=Kept())
+    context.had(first)
+    context.had(second)
+    if hibernated:
+        context.save_all()
+    context.put_out(second, num_rows=99)
+    sequence = Sequence([*second, 1, 2], len(second) + 2, max_tokens=100)
+    context.carry_out(context.cache.gather(sequence, num_rows=num_rows))
+    context.carry_out(context.cache.acquire(sequence))
+    assert sequence.num_computed_tokens == len(second)
+    return min(sequence.slot.cells)
+
+
+@pytest.mark.parametrize(("num_rows", "place"), [(32, 100), (33, 0), (200, 0)])
+def test_a_conversation_is_gathered_at_the_beginning_for_an_answer_that_is_worth_it(
+    num_rows, place
+):
+    assert two_behind_one_another(text(1, 100), text(2, 103), num_rows=num_rows) == place
+
+
+def test_what_lies_at_the_beginning_or_is_not_hibernated_stays_in_its_place():
+    context = Context(stored=Kept())
+    context.had(text(1, 100))
+    context.save_all()
+    sequence = Sequence(text(1, 120), 120, max_tokens=100)
+    assert context.cache.gather(sequence, num_rows=1000) == []
+
+    assert (
+        two_behind_one_another(text(1, 100), text(2, 100), num_rows=1000, hibernated=False) == 100
+    )
+
+
 # --- everything ---
 
-ACTIONS = st.sampled_from(["begin", "compute", "release"] * 3 + ["rewind", "drop", "evict", "save"])
+ACTIONS = st.sampled_from(
+    ["begin", "compute", "release"] * 3 + ["rewind", "drop", "evict", "save", "put out"]
+)
 STEPS = st.lists(st.tuples(ACTIONS, st.integers(0, 119)), min_size=30, max_size=60)
 
 
@@ -376,6 +469,8 @@ def test_the_books_always_agree_with_the_context(steps, block, hibernates):
             running += [begun] if begun else []
         elif action == "evict":
             context.evict(number)
+        elif action == "put out":
+            context.put_out(*(each.tokens for each in running), num_rows=number)
         elif action == "save":
             context.carry_out([save] if (save := cache.unsaved()) else [])
         elif sequence is not None and action == "compute":

@@ -1,4 +1,8 @@
-"""Calibration: what a step costs here, measured once while nobody asks and kept on disk."""
+"""Calibration: what a step costs here, measured once while nobody asks and kept on disk.
+
+Many machines are faster and slower by turns, for seconds at a time. Steps are grouped by how much
+one number of rows costs beside another, so what is measured within a second or two is compared.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 from localassist.engine.step_plan import MEASURED_ROWS, CostCurve
@@ -19,8 +24,8 @@ log = logging.getLogger("localassist.engine")
 
 # Stands for a step of two rows apart, where others have their number of rows.
 _APART = 0
-# The least of so many times: what disturbs a measurement only ever adds to it.
-_REPEATS = 3
+# So many times each number of rows is timed.
+_PASSES = 4
 
 
 class Calibration:
@@ -41,11 +46,13 @@ class Calibration:
         digest = hashlib.sha256(f"{self._of}|{backend.max_threads}".encode()).hexdigest()
         self._path = None if folder is None else folder / f"{digest[:32]}.json"
         self._todo = self._all_steps()
+        self._passes: dict[int, list[dict[int, float]]] = {}
+        self._again = False
+        self._parts: list[float] = []  # of the time of one row that each of two apart took
         self._seconds: dict[int, dict[int, float]] = {}
         if self._load():
-            most = self._seconds[backend.max_threads]
-            known = _APART in most or not backend.side_ctx
-            self._todo = [] if known else [(backend.max_threads, _APART)] * _REPEATS
+            known = _APART in self._seconds[backend.max_threads] or not backend.side_ctx
+            self._todo = [] if known else [(backend.max_threads, _APART)] * _PASSES
 
     def _all_steps(self) -> list[tuple[int, int]]:
         """Numbers of threads and of rows, the first one last.
@@ -56,20 +63,21 @@ class Calibration:
         steps = [
             (num_threads, num_rows)
             for num_threads in sorted({most, max(1, most - 1)}, reverse=True)
-            for _ in range(_REPEATS)
+            for _ in range(_PASSES)
             for num_rows in MEASURED_ROWS
         ]
         if self._backend.side_ctx:
-            steps += [(most, _APART)] * _REPEATS
+            steps += [(most, _APART)] * _PASSES
         return steps[::-1]
 
     def again(self) -> None:
         """What was measured was disturbed by other programs: measure it again.
 
-        The lesser of both times counts, so that nothing is lost by it.
+        The faster of both curves counts, so that nothing is lost by it.
         """
         if self.done:
             self._todo = self._all_steps()
+            self._passes, self._parts, self._again = {}, [], True
 
     def lower(self, num_rows: int, seconds: float, *, apart: bool = False) -> None:
         """Steps of so many rows, or of two apart, take less with all threads than was measured."""
@@ -101,17 +109,42 @@ class Calibration:
         """Measure one step."""
         num_threads, num_rows = self._todo[-1]
         self._backend.use_threads(num_threads)
-        apart = num_rows == _APART
-        seconds = self._backend.time_apart() if apart else self._backend.time_rows(num_rows)
-        self._todo.pop()
-        if seconds is None:  # full of idle conversations; the next process may have room
-            self._todo.clear()
+        if num_rows == _APART:
+            has_room = self._measure_apart()
         else:
-            known = self._seconds.setdefault(num_threads, {})
-            known[num_rows] = min(seconds, known.get(num_rows, seconds))
+            has_room = self._measure_rows(num_threads, num_rows)
+        self._todo.pop()
+        if not has_room:  # full of idle conversations; the next process may have room
+            self._todo.clear()
         numbers = {num_threads for num_threads, _rows in self._all_steps()}
         if self.done and all(_whole(self._seconds.get(each, {})) for each in numbers):
             self._store()
+
+    def _measure_rows(self, num_threads: int, num_rows: int) -> bool:
+        """Time one step of a pass; False without room for it."""
+        seconds = self._backend.time_rows(num_rows)
+        if seconds is None:
+            return False
+        passes = self._passes.setdefault(num_threads, [])
+        if num_rows == MEASURED_ROWS[0]:
+            passes.append({})
+        passes[-1][num_rows] = seconds
+        if num_rows == MEASURED_ROWS[-1]:
+            found, known = _settled(passes), self._seconds.get(num_threads, {})
+            faster = len(passes) == _PASSES and _total(found) < _total(known)
+            if faster or not self._again:
+                self._seconds[num_threads] = {**known, **found}
+        return True
+
+    def _measure_apart(self) -> bool:
+        """Time two rows apart beside a single one."""
+        single_s, apart_s = self._backend.time_rows(1), self._backend.time_apart()
+        if single_s is None or apart_s is None:
+            return False
+        self._parts.append(apart_s / single_s)
+        most = self._seconds[self._backend.max_threads]
+        most[_APART] = median_low(self._parts) * most[1]
+        return True
 
     def _load(self) -> bool:
         if self._path is None:
@@ -142,6 +175,25 @@ class Calibration:
             part.replace(self._path)
         except OSError as error:
             log.warning("the speed of this machine cannot be noted down: %s", error)
+
+
+def _settled(passes: list[dict[int, float]]) -> dict[int, float]:
+    """Seconds by number of rows, as in the fastest pass; what disturbed single steps is left out.
+
+    A pass is as slow as its steps are beside what they take usually, and a step takes as long,
+    beside that, as it does in most passes.
+    """
+    usual = {rows: median_low(each[rows] for each in passes) for rows in passes[0]}
+    slowness = [median_low(each[rows] / usual[rows] for rows in usual) for each in passes]
+    return {
+        rows: min(slowness)
+        * median_low(each[rows] / slow for each, slow in zip(passes, slowness, strict=True))
+        for rows in usual
+    }
+
+
+def _total(seconds: dict[int, float]) -> float:
+    return sum(seconds[rows] for rows in MEASURED_ROWS)
 
 
 def _whole(seconds: dict[int, float]) -> bool:

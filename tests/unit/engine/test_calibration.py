@@ -13,7 +13,7 @@ class FakeBackend:
 
     def __init__(
         self, *, max_threads=2, fingerprint="a model", disturbed=(), room=32, side_ctx=0,
-        splits_evenly=False,
+        splits_evenly=False, slower=None,
     ) -> None:  # fmt: skip
         self.side_ctx = side_ctx
         self.max_threads = max_threads
@@ -22,6 +22,7 @@ class FakeBackend:
         self.room = room
         self.num_timed = 0
         self._disturbed = set(disturbed)
+        self._slower = slower or (lambda nth: 1)
         self._num_threads = max_threads
 
     def use_threads(self, num_threads):
@@ -31,7 +32,8 @@ class FakeBackend:
         self.num_timed += 1
         if num_rows > self.room:
             return None
-        return self.cost(num_rows, self._num_threads) + (self.num_timed in self._disturbed)
+        seconds = self.cost(num_rows, self._num_threads) * self._slower(self.num_timed)
+        return seconds + (self.num_timed in self._disturbed)
 
     def time_apart(self):
         return self.apart_s if self.side_ctx else None
@@ -80,7 +82,7 @@ def test_what_is_not_whole_is_not_kept(tmp_path, room):
     backend = FakeBackend(side_ctx=4096)
     calibration = Calibration(backend, tmp_path / "speed")
     while not calibration.done:
-        if backend.num_timed == len(MEASURED_ROWS) * 3:  # at the first step with fewer threads
+        if backend.num_timed == len(MEASURED_ROWS) * 4:  # at the first step with fewer threads
             backend.room = room
         calibration.measure()
     assert not Calibration(FakeBackend(), tmp_path / "speed").done
@@ -93,15 +95,15 @@ def test_pairs_of_another_process_do_not_count_without_a_side_lane(tmp_path):
 
 def test_beside_another_program_two_lanes_are_believed_to_do_what_one_thread_does(tmp_path):
     calibration = measured(FakeBackend(side_ctx=4096), tmp_path / "speed")
-    assert calibration.curve(1).apart_s == 2 * FakeBackend.cost(1, 1)
+    assert calibration.curve(1).apart_s == pytest.approx(2 * FakeBackend.cost(1, 1))
     assert calibration.curve(1).apart_pays(2)
 
 
-def test_a_curve_without_pairs_gets_only_these_measured(tmp_path):
+def test_a_curve_without_pairs_gets_only_these_measured_beside_single_rows(tmp_path):
     measured(FakeBackend(), tmp_path / "speed")
     backend = FakeBackend(side_ctx=4096)
     assert measured(backend, tmp_path / "speed").curve(2).apart_s == FakeBackend.apart_s
-    assert backend.num_timed == 0
+    assert backend.num_timed == 4
     again = Calibration(FakeBackend(side_ctx=4096), tmp_path / "speed")
     assert again.done
     assert again.curve(2).apart_s == FakeBackend.apart_s
@@ -128,6 +130,26 @@ def test_what_disturbs_a_measurement_now_and_then_does_not_count():
 def test_what_disturbs_the_first_steps_of_a_process_does_not_count():
     backend = FakeBackend(disturbed=range(1, len(MEASURED_ROWS) + 1))
     assert measured(backend, None).curve(2).seconds == expected(2)
+
+
+@pytest.mark.parametrize(
+    "slower",
+    [
+        lambda nth: 1.0 if 15 <= nth < 22 else 1.3,  # fast for half of the second pass
+        lambda nth: 1.3 if 15 <= nth < 22 else 1.0,
+        lambda nth: 1.5 - 0.1 * ((nth - 1) // len(MEASURED_ROWS)),
+    ],
+)
+def test_a_machine_that_is_slower_by_turns_still_has_the_costs_of_rows_beside_one_another(slower):
+    curve = measured(FakeBackend(slower=slower, max_threads=1), None).curve(1)
+    costs = [curve.seconds[rows] / FakeBackend.cost(rows, 1) for rows in MEASURED_ROWS]
+    assert costs == pytest.approx([costs[0]] * len(costs))
+
+
+def test_two_rows_apart_are_compared_with_single_ones_of_the_same_moment():
+    backend = FakeBackend(side_ctx=4096, slower=lambda nth: 1.0 if nth <= 100 else 1.4)
+    backend.apart_s = 1.4 * FakeBackend.apart_s
+    assert measured(backend, None).curve(2).apart_s == pytest.approx(FakeBackend.apart_s)
 
 
 @pytest.mark.parametrize(("seconds", "cost"), [(0.001, 0.001), (7.0, 0.005)])
@@ -276,7 +298,7 @@ def test_a_folder_that_cannot_be_written_costs_only_the_measuring(tmp_path):
     assert blocked.read_text() == "a file where the folder should be"
 
 
-def test_what_was_disturbed_is_measured_again_and_the_lesser_time_counts(tmp_path):
+def test_what_was_disturbed_is_measured_again_and_the_faster_curve_counts(tmp_path):
     backend = FakeBackend(disturbed=range(1, 73))
     calibration = measured(backend, tmp_path)
     slow = calibration.curve(2).seconds[1]

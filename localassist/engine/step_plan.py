@@ -29,10 +29,15 @@ TILE = 64
 _TILED_ATTENTION, _SMALL_ATTENTION = 2.2e-4, 5e-4
 _SMALL_COST = 1.05
 _SIZES = (512, 384, 256, 192, 128, 64, 32, 16)
+# Where even 16 rows would keep answers waiting for too long: twelve read as fast, eight a seventh
+# slower. At most so many of them may be the answers' own, or nothing would be read.
+_FEWER, _LEAST_PARTS = (12, 8), 4
 # How long running answers are kept waiting by somebody else's prompt: what a step may take anyway,
-# and what it may take for the sake of a whole tile.
+# what it may take for the sake of a whole tile, and what else it may be expected to take; steps of
+# fewer rows took up to a third more than was expected.
 BESIDE_ANSWERS_S = 0.15
 LONGEST_GAP_S = 0.32
+_LONGEST_SMALL_S = 0.26
 # How long new arrivals wait for the step of a prompt that is alone.
 ALONE_S = 0.5
 _FOLLOW = 0.4  # weight of the newest observation of a speed
@@ -126,13 +131,19 @@ class StepPlan:
         gap_s = LONGEST_GAP_S if num_rows else 2 * ALONE_S
         total = next((size for size in _SIZES if self.seconds(size) <= most_s), 0)
         if total < TILE:
-            total = next((size for size in _SIZES[-3:] if self.seconds(size) <= gap_s), _SIZES[-1])
+            total = TILE if self.seconds(TILE) <= gap_s else self._less_than_a_tile(num_rows)
         size = max(total - num_rows, 1)
         # A step for the few that would be left costs as much as half a tile.
         few_left = 0 < num_pending - size <= TILE // 2
         if few_left and self.seconds(num_pending + num_rows) <= gap_s:
             size = num_pending
         return min(size, limit)
+
+    def _less_than_a_tile(self, num_rows: int) -> int:
+        most_s = _LONGEST_SMALL_S if num_rows else 2 * ALONE_S
+        fewer = (size for size in _FEWER if 0 < _LEAST_PARTS * num_rows <= size)
+        sizes = [*(size for size in _SIZES if size < TILE), *fewer]
+        return next((size for size in sizes if self.seconds(size) <= most_s), sizes[-1])
 
     def padded(self, num_tokens: int, *, depth: float | None) -> int:
         """Rows of a step that reads prompt: more than its tokens where that costs less.
@@ -160,7 +171,7 @@ class StepPlan:
 
     def observe_prefill(self, *, num_tokens: int, seconds: float) -> None:
         """A step of so many rows, most of them of a prompt or its padding, took so long."""
-        if num_tokens < _SIZES[-1] or seconds <= 0:
+        if num_tokens < _FEWER[-1] or seconds <= 0:
             return
         rate = num_tokens / seconds
         if num_tokens < TILE:

@@ -264,7 +264,7 @@ def test_short_prompts_come_before_a_long_one_that_has_not_waited():
 @pytest.mark.parametrize("size", [1, 3, 4, 6])
 def test_those_served_least_recently_go_on_first(size):
     # A step of `size` rows is the cheapest by far.
-    seconds = {rows: 1.0 + 100 * (rows > size) for rows in range(1, 9)}
+    seconds = {rows: 0.01 + 0.1 * (rows > size) for rows in range(1, 9)}
     machine = Machine(plan=StepPlan(CostCurve(seconds)))
     sequences = [machine.add(f"{number}" * 40) for number in range(6)]
     machine.run(until=lambda: all(each.decoding for each in sequences))

@@ -124,6 +124,13 @@ def test_two_answers_are_computed_apart_where_a_group_costs_more(num_rows, pays)
         (220, 8, 64),  # 0.291 s: a whole tile is worth it
         (150, 8, 32),
         (10, 8, 16),  # whatever it takes, the prompt gets on
+        (65, 2, 16),  # 0.25 s
+        (45, 3, 12),
+        (45, 4, 16),  # of twelve, too many would be the answers' own
+        (30, 2, 8),
+        (30, 3, 12),  # 0.4 s, but of eight, too many would be theirs
+        (10, 2, 8),
+        (10, 0, 16),
     ],
 )
 def test_a_step_takes_as_much_prompt_as_others_can_wait_for(rate, num_rows, total):
@@ -200,7 +207,7 @@ def test_running_answers_wait_less_than_nobody_does():
     assert plan.seconds(beside + 2) <= BESIDE_ANSWERS_S < plan.seconds(alone) <= ALONE_S
 
 
-@pytest.mark.parametrize(("num_tokens", "seconds"), [(15, 9.0), (0, 1.0), (64, 0.0), (64, -1.0)])
+@pytest.mark.parametrize(("num_tokens", "seconds"), [(7, 9.0), (0, 1.0), (64, 0.0), (64, -1.0)])
 def test_steps_that_say_nothing_about_the_speed_are_ignored(num_tokens, seconds):
     plan = plan_at(1000)
     before = plan.seconds(16), plan.seconds(128)

@@ -26,8 +26,8 @@ MIN_AWAITED_TOKENS = 16
 # Bounds how long a save keeps running answers waiting: about 5 ms.
 MAX_SAVED_TOKENS = 512
 MIN_SAVED_TOKENS = 16
-# A cell that others' rows skip so often has cost them as much as its token takes to restore:
-# measured 10 to 50 times (benchmarks/idle_cells.py).
+# A cell that others' rows skip so often has cost them as much as its token takes to restore: 3 to
+# 40 times from memory, twice that from disk (benchmarks/idle_cells.py).
 PUT_OUT_ROWS = 32
 MIN_PUT_OUT_TOKENS = 64
 

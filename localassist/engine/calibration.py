@@ -26,12 +26,15 @@ log = logging.getLogger("localassist.engine")
 _APART = 0
 # So many times each number of rows is timed.
 _PASSES = 4
+# Raised when something else is measured: older curves are not used any more.
+_METHOD = 2
 
 
 class Calibration:
     """Cost curves of one backend by number of threads. Owned by the engine's loop.
 
-    `measure` does one step at a time, so that whoever asks meanwhile waits for one step at most.
+    `measure` does one step at a time, or a few of one row, so that whoever asks meanwhile waits for
+    no more than that.
     """
 
     def __init__(self, backend: Backend, folder: Path | None) -> None:
@@ -42,13 +45,15 @@ class Calibration:
             folder: where the curves of all models are kept; None keeps them to this process.
         """
         self._backend = backend
-        self._of = backend.fingerprint + ("|even" if backend.splits_evenly else "")
+        split = "|even" if backend.splits_evenly else ""
+        self._of = f"{backend.fingerprint}{split}|{_METHOD}"
         digest = hashlib.sha256(f"{self._of}|{backend.max_threads}".encode()).hexdigest()
         self._path = None if folder is None else folder / f"{digest[:32]}.json"
         self._todo = self._all_steps()
         self._passes: dict[int, list[dict[int, float]]] = {}
         self._again = False
-        self._parts: list[float] = []  # of the time of one row that each of two apart took
+        self._apart_ratios: list[float] = []  # to the time of a single row
+        self._lowered: dict[int, float] = {}  # what steps have taken since
         self._seconds: dict[int, dict[int, float]] = {}
         if self._load():
             known = _APART in self._seconds[backend.max_threads] or not backend.side_ctx
@@ -73,18 +78,20 @@ class Calibration:
     def again(self) -> None:
         """What was measured was disturbed by other programs: measure it again.
 
-        The faster of both curves counts, so that nothing is lost by it.
+        The new curve replaces the old one, lowered as a whole to what steps have taken since: it
+        may have been measured while the machine was slow.
         """
         if self.done:
             self._todo = self._all_steps()
-            self._passes, self._parts, self._again = {}, [], True
+            self._passes, self._apart_ratios, self._lowered = {}, [], {}
+            self._again = True
 
     def lower(self, num_rows: int, seconds: float, *, apart: bool = False) -> None:
         """Steps of so many rows, or of two apart, take less with all threads than was measured."""
         known = self._seconds.get(self._backend.max_threads, {})
         step = _APART if apart else num_rows
-        if step in known:
-            known[step] = min(seconds, known[step])
+        if step in known and seconds < known[step]:
+            known[step] = self._lowered[step] = seconds
 
     @property
     def done(self) -> bool:
@@ -107,13 +114,12 @@ class Calibration:
 
     def measure(self) -> None:
         """Measure one step."""
-        num_threads, num_rows = self._todo[-1]
+        num_threads, num_rows = self._todo.pop()
         self._backend.use_threads(num_threads)
         if num_rows == _APART:
             has_room = self._measure_apart()
         else:
             has_room = self._measure_rows(num_threads, num_rows)
-        self._todo.pop()
         if not has_room:  # full of idle conversations; the next process may have room
             self._todo.clear()
         numbers = {num_threads for num_threads, _rows in self._all_steps()}
@@ -130,20 +136,34 @@ class Calibration:
             passes.append({})
         passes[-1][num_rows] = seconds
         if num_rows == MEASURED_ROWS[-1]:
-            found, known = _settled(passes), self._seconds.get(num_threads, {})
-            faster = len(passes) == _PASSES and _total(found) < _total(known)
-            if faster or not self._again:
-                self._seconds[num_threads] = {**known, **found}
+            known = self._seconds.get(num_threads, {})
+            if len(passes) == _PASSES or not (self._again and _whole(known)):
+                found = _settled(passes)
+                self._seconds[num_threads] = {**known, **self._lower_all(found, num_threads)}
         return True
+
+    def _lower_all(self, found: dict[int, float], num_threads: int) -> dict[int, float]:
+        """The curve at the level of what steps have taken meanwhile, if that was less."""
+        if num_threads != self._backend.max_threads:
+            return found
+        scales = [
+            taken_s / found[rows] for rows, taken_s in self._lowered.items() if rows != _APART
+        ]
+        scale = min(1.0, *scales) if scales else 1.0
+        return {rows: scale * seconds for rows, seconds in found.items()}
 
     def _measure_apart(self) -> bool:
         """Time two rows apart beside a single one."""
-        single_s, apart_s = self._backend.time_rows(1), self._backend.time_apart()
+        for _ in range(2):  # the first one of each pays for the change of team
+            single_s = self._backend.time_rows(1)
+        for _ in range(2):
+            apart_s = self._backend.time_apart()
         if single_s is None or apart_s is None:
             return False
-        self._parts.append(apart_s / single_s)
+        self._apart_ratios.append(apart_s / single_s)
         most = self._seconds[self._backend.max_threads]
-        most[_APART] = median_low(self._parts) * most[1]
+        apart_s = median_low(self._apart_ratios) * most[1]
+        most[_APART] = min(apart_s, self._lowered.get(_APART, apart_s))
         return True
 
     def _load(self) -> bool:
@@ -190,10 +210,6 @@ def _settled(passes: list[dict[int, float]]) -> dict[int, float]:
         * median_low(each[rows] / slow for each, slow in zip(passes, slowness, strict=True))
         for rows in usual
     }
-
-
-def _total(seconds: dict[int, float]) -> float:
-    return sum(seconds[rows] for rows in MEASURED_ROWS)
 
 
 def _whole(seconds: dict[int, float]) -> bool:

@@ -53,6 +53,16 @@ class Cells:
                 heapq.heappush(self._free, cell)
                 self.num_used -= 1
 
+    def gain_of_moving(self, cells: list[int]) -> int:
+        """How much nearer to the beginning these would end, were they freed and taken anew.
+
+        0 if another slot holds one of them, which would stay where it is.
+        """
+        if any(self._holders[cell] > 1 for cell in cells):
+            return 0
+        places = heapq.nsmallest(len(cells), [*self._free, *cells])
+        return max(cells) - places[-1]
+
     def pin(self, cells: list[int]) -> None:
         """The slot that holds these cells begins to run."""
         for cell in cells:

@@ -114,6 +114,16 @@ class KvStore:
         pieces = self.pieces(tokens)
         return pieces[-1].end if pieces else 0
 
+    def holds(self, tokens: Sequence[int]) -> bool:
+        """Whether all of `tokens` are in memory, or in files that are there; is no use of them."""
+        with self._lock:
+            found = self._cover(array("i", tokens))
+        files = self._files
+        return (found[-1].end if found else 0) == len(tokens) and all(
+            each.segment.data is not None or (files is not None and files.exists(each.segment.key))
+            for each in found
+        )
+
     def pieces(self, tokens: Sequence[int]) -> list[Piece]:
         """Segments that together hold the longest kept prefix, each reaching further.
 

@@ -175,9 +175,14 @@ class EngineLoop:
             self._leisure_at_s = self.times.busy_s
             if is_overdue:
                 self._save_all()
-                self.pace.measure()
+                self._measure()
             elif not self._hibernate_one():
-                self.pace.measure()
+                self._measure()
+
+    def _measure(self) -> None:
+        if not self.pace.known:
+            self._carry_out(self._scheduler.put_out_all())
+            self.pace.measure()
 
     def _take_inbox(self) -> None:
         with self._wake:

@@ -29,7 +29,6 @@ MIN_SAVED_TOKENS = 16
 # A cell that others' rows skip so often has cost them as much as its token takes to restore: 3 to
 # 40 times from memory, twice that from disk (benchmarks/idle_cells.py).
 PUT_OUT_ROWS = 32
-MIN_PUT_OUT_TOKENS = 64
 
 
 @dataclass(eq=False)
@@ -45,7 +44,8 @@ class Slot:
         num_shared: the longest prefix that was ever copied from or to it.
         num_exact: tokens that were computed in whole aligned blocks; see `block`.
         last_used: a count that grows with every release.
-        idle_since: rows of all slots that had been computed when it was last found in its place.
+        idle_since: rows of all slots that had been computed when its sequence ended, or when it was
+            last looked at and stayed.
     """
 
     seq_id: int
@@ -66,6 +66,10 @@ class Stored(Protocol):
         """Length of the longest prefix of `tokens` that can be restored."""
         ...
 
+    def holds(self, tokens: Tokens[int]) -> bool:
+        """Whether all of `tokens` are at hand just now."""
+        ...
+
 
 class NothingStored:
     """Hibernation is switched off."""
@@ -73,6 +77,10 @@ class NothingStored:
     def match(self, tokens: Tokens[int]) -> int:  # noqa: ARG002  # the protocol's
         """Nothing can be restored."""
         return 0
+
+    def holds(self, tokens: Tokens[int]) -> bool:
+        """Nothing is at hand."""
+        return not tokens
 
 
 def common_prefix(a: Tokens[object], b: Tokens[object]) -> int:
@@ -162,15 +170,18 @@ class PrefixCache:
         slot = sequence.slot
         assert slot is not None, "a running sequence has a slot"
         added = sequence.tokens[sequence.num_computed_tokens : end]
-        self.append(slot, added)
+        self._extend(slot, added)
         slot.num_saved = slot.num_exact = len(slot.tokens)
         sequence.num_computed_tokens = len(slot.tokens)
         return end
 
     def append(self, slot: Slot, tokens: Tokens[int]) -> None:
         """The tokens were computed at the end of a running sequence's slot."""
-        start = len(slot.tokens)
         self._num_rows += len(tokens)
+        self._extend(slot, tokens)
+
+    def _extend(self, slot: Slot, tokens: Tokens[int]) -> None:
+        start = len(slot.tokens)
         slot.tokens.extend(tokens)
         slot.cells.extend(self.cells.take(len(tokens)))
         whole = len(tokens) == self._block or self._block == 1
@@ -238,35 +249,48 @@ class PrefixCache:
         """
         operations: list[CacheOperation] = []
         for slot in self.slots:
-            resting = slot.owner is None and slot.num_saved == len(slot.tokens) > 0
-            if not resting or self._num_rows + num_rows - slot.idle_since < PUT_OUT_ROWS:
+            if self._num_rows + num_rows - slot.idle_since < PUT_OUT_ROWS or not self._rests(slot):
                 continue
             slot.idle_since = self._num_rows
             length = max((common_prefix(slot.tokens, tokens) for tokens in wanted), default=0)
             missed = len(slot.tokens) - length
-            if missed >= MIN_PUT_OUT_TOKENS and self._stored.match(slot.tokens) == slot.num_saved:
+            if missed >= MIN_RESTORE_TOKENS and self._stored.holds(slot.tokens[: slot.num_saved]):
+                if slot.num_saved < len(slot.tokens):
+                    operations.append(Save(slot.seq_id, slot.tokens[:], slot.num_saved))
+                    slot.num_saved = len(slot.tokens)
                 operations += self._evict_to(slot, length)
         return operations
 
     def gather(self, sequence: Sequence, *, num_rows: int) -> list[CacheOperation]:
-        """Have what a sequence continues restored, if it lies far behind cells of nobody's use.
+        """Have what a sequence continues restored, if it lies far behind free cells.
 
-        Attention skips all cells before the last one of those it reads, empty ones as well. Of use
-        while nobody runs: then what is restored comes first in the context.
+        Attention goes over all cells up to the last one that anybody holds, free ones as well. Of
+        use while nobody runs: what is restored takes the first free cells.
+
+        Args:
+            sequence: which; it does not run yet.
+            num_rows: how many rows it will compute.
         """
-        source = self._source(sequence.tokens[:-1])
-        slot, live = source.slot, source.live
-        if slot is None or source.stored < live or live < MIN_PUT_OUT_TOKENS:
+        usable = sequence.tokens[:-1]
+        slot = max(self.slots, key=lambda slot: common_prefix(slot.tokens, usable))
+        live = common_prefix(slot.tokens, usable)
+        continued = live >= MIN_RESTORE_TOKENS and 2 * live >= len(slot.tokens)
+        if not continued or not self._rests(slot) or slot.num_saved < len(slot.tokens):
             return []
-        num_skipped = max(slot.cells[:live]) + 1 - live
-        if num_skipped * num_rows < live * PUT_OUT_ROWS:
+        gain = self.cells.gain_of_moving(slot.cells)
+        if gain * num_rows < len(slot.tokens) * PUT_OUT_ROWS:
             return []
-        return self._evict_to(slot, 0)
+        return self._evict_to(slot, 0) if self._stored.holds(slot.tokens) else []
 
-    def num_missing(self, sequence: Sequence) -> int:
-        """How many of a sequence's tokens would have to be computed."""
-        source = self._source(sequence.tokens[:-1])
-        return len(sequence.tokens) - max(source.live, source.stored)
+    def longest_prefix(self, sequence: Sequence) -> int:
+        """How many of a sequence's first tokens the context holds."""
+        return max(common_prefix(slot.tokens, sequence.tokens) for slot in self.slots)
+
+    def _rests(self, slot: Slot) -> bool:
+        """Whether an idle slot is hibernated, but for a few tokens."""
+        num_unsaved = len(slot.tokens) - slot.num_saved
+        few = slot.num_saved > 0 and num_unsaved < MIN_SAVED_TOKENS
+        return slot.owner is None and few and self._block == 1
 
     @property
     def has_unsaved(self) -> bool:
@@ -368,7 +392,9 @@ class PrefixCache:
         if not count:
             return None
         start = slot.num_saved
-        slot.num_saved += min(count, MAX_SAVED_TOKENS)
+        # A few that would be left could never be saved by themselves.
+        whole = count < MAX_SAVED_TOKENS + MIN_SAVED_TOKENS
+        slot.num_saved += count if whole else MAX_SAVED_TOKENS
         return Save(slot.seq_id, slot.tokens[: slot.num_saved], start)
 
     def _cut(self, slot: Slot, length: int) -> None:

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from localassist.engine.cache_operation import CacheOperation, Restore, Save
-from localassist.engine.prefix_cache import PrefixCache, Stored
+from localassist.engine.prefix_cache import PUT_OUT_ROWS, PrefixCache, Stored
 from localassist.engine.request import EngineStats
 from localassist.engine.sequence import Sequence, SequenceStatus
 from localassist.engine.step_plan import StepPlan
@@ -229,6 +229,10 @@ class Scheduler:
         self._operations += freed
         return bool(freed)
 
+    def put_out_all(self) -> list[CacheOperation]:
+        """Nobody runs, and what comes would be measured beside cells that answers never have."""
+        return self._cache.put_out((), num_rows=PUT_OUT_ROWS)
+
     @property
     def has_unsaved(self) -> bool:
         """Whether `unsaved` has something."""
@@ -311,7 +315,7 @@ class Scheduler:
             self._operations += self._cache.put_out(wanted)
             return
         first = self._waiting[0]
-        num_rows = self._cache.num_missing(first) + _headroom(first)
+        num_rows = len(first.tokens) - self._cache.longest_prefix(first) + _headroom(first)
         self._operations += self._cache.put_out(wanted, num_rows=num_rows)
         if len(wanted) == 1:
             self._operations += self._cache.gather(first, num_rows=num_rows)

@@ -406,6 +406,24 @@ def test_a_folder_that_is_deleted_meanwhile_loses_only_what_was_in_it(folder):
         assert load(store, tokens) == len(tokens)
 
 
+def test_only_what_is_in_memory_or_in_a_file_that_is_there_is_held(folder):
+    tokens = conversation(1, parts=2)
+    write(folder, tokens)
+    with store_on(folder, ram=0) as store:
+        assert store.match(tokens) == len(tokens)
+        assert store.holds(tokens)
+        assert store.holds(tokens[:-1])
+        assert not store.holds([*tokens, 7])
+        for path in files_in(folder):
+            path.unlink()
+        assert not store.holds(tokens)
+
+    with store_on(None) as store:
+        keep(store, tokens)
+        assert store.holds(tokens)
+        assert not store.holds(conversation(2))
+
+
 def test_a_folder_that_cannot_be_listed_does_not_end_the_writing(folder, monkeypatch):
     write(folder, conversation(1))
     scandir = os.scandir

@@ -20,6 +20,9 @@ class Kept:
     def match(self, tokens):
         return max((common_prefix(prefix, tokens) for prefix in self.prefixes), default=0)
 
+    def holds(self, tokens):
+        return self.match(tokens) == len(tokens)
+
 
 class Context:
     """A cache and the context that it describes."""
@@ -82,6 +85,13 @@ class Context:
     def put_out(self, *wanted, num_rows=0):
         self.carry_out(self.cache.put_out(wanted, num_rows=num_rows))
         return sorted(len(tokens) for tokens in self.held.values() if tokens)
+
+    def gather(self, tokens, *, num_rows=1000):
+        sequence = Sequence(tokens, len(tokens), max_tokens=100)
+        somebody_runs = any(slot.owner for slot in self.cache.slots)
+        operations = [] if somebody_runs else self.cache.gather(sequence, num_rows=num_rows)
+        self.carry_out(operations)
+        return bool(operations)
 
     def evict(self, count):
         self.carry_out(self.cache.evict(num_tokens=count))
@@ -403,7 +413,7 @@ def test_what_is_not_hibernated_or_lost_again_stays():
 
 
 @pytest.mark.parametrize(
-    ("common", "left"), [(100, [50, 100]), (37, [50, 100]), (36, [36, 50]), (0, [50])]
+    ("common", "left"), [(100, [50, 100]), (69, [50, 100]), (68, [50, 68]), (0, [50])]
 )
 def test_what_others_begin_with_stays_and_a_few_tokens_more(common, left):
     context = beside(text(1, 100), num_rows=50)
@@ -414,6 +424,20 @@ def test_what_has_left_is_restored_for_its_next_turn():
     context = beside(text(1, 100), num_rows=50)
     context.put_out(text(9, 50))
     assert context.begin(text(1, 120)).num_computed_tokens == 100
+
+
+def test_the_few_tokens_that_are_not_hibernated_are_saved_as_it_leaves():
+    context = beside(text(1, 100), num_rows=0)
+    context.had(text(1, 115))
+    assert context.put_out(text(9, 50), num_rows=50) == []
+    assert context.begin(text(1, 120)).num_computed_tokens == 115
+
+
+def test_what_is_restored_is_not_counted_as_computed():
+    context = beside(text(1, 100), num_rows=0)
+    context.stored.prefixes.append(text(2, 200))
+    assert context.begin(text(2, 220)).num_computed_tokens == 200
+    assert context.put_out(text(2, 220)) == [100, 200]
 
 
 def two_behind_one_another(first, second, *, num_rows, hibernated=True):
@@ -442,12 +466,34 @@ def test_what_lies_at_the_beginning_or_is_not_hibernated_stays_in_its_place():
     context = Context(stored=Kept())
     context.had(text(1, 100))
     context.save_all()
-    sequence = Sequence(text(1, 120), 120, max_tokens=100)
-    assert context.cache.gather(sequence, num_rows=1000) == []
+    assert not context.gather(text(1, 120))
 
     assert (
         two_behind_one_another(text(1, 100), text(2, 100), num_rows=1000, hibernated=False) == 100
     )
+
+
+def test_a_conversation_stays_in_its_place_where_it_would_come_to_it_again():
+    context = Context(stored=Kept())
+    context.had(text(1, 100))  # is not hibernated, and stays before it
+    context.stored.prefixes.append(text(2, 100))
+    context.had(text(2, 100))
+    context.save_all()
+    context.cache.slots[0].num_saved = 0
+    assert context.put_out(text(2, 100), num_rows=99) == [100, 100]
+    assert not context.gather(text(2, 120))
+
+
+@pytest.mark.parametrize("common", [49, 100])
+def test_a_conversation_is_not_given_up_for_another_one_that_begins_alike(common):
+    context = Context(stored=Kept())
+    context.had(text(1, 100))
+    context.had(text(2, 100))
+    context.save_all()
+    context.put_out(text(2, 100), num_rows=99)
+    if common == 100:  # another slot holds its cells as well
+        context.had([*text(2, 40), *text(3, 40)])
+    assert not context.gather([*text(2, common), *text(4, 20)])
 
 
 # --- everything ---
@@ -471,6 +517,7 @@ def test_the_books_always_agree_with_the_context(steps, block, hibernates):
             context.evict(number)
         elif action == "put out":
             context.put_out(*(each.tokens for each in running), num_rows=number)
+            context.gather(text(0, number) + text(1 + number % 3, 120))
         elif action == "save":
             context.carry_out([save] if (save := cache.unsaved()) else [])
         elif sequence is not None and action == "compute":

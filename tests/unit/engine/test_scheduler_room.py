@@ -25,6 +25,9 @@ class Kept:
     def match(self, tokens):
         return max((common_prefix(list(key), tokens) for key in self.saved), default=0)
 
+    def holds(self, tokens):
+        return self.match(tokens) == len(tokens)
+
     def data(self, tokens):
         """What was saved, piece by piece, for the longest known beginning of `tokens`."""
         best = max(self.saved, key=lambda key: common_prefix(list(key), tokens))
@@ -48,9 +51,12 @@ class Machine:
         self.scheduler.add(sequence)
         return sequence
 
-    def step(self):
+    def admit(self):
         for operation in self.scheduler.admit():
             self.carry_out(operation)
+
+    def step(self):
+        self.admit()
         batch = self.scheduler.schedule()
         try:
             rows = self.backend.decode(batch.chunks, num_rows=batch.num_rows)
@@ -91,6 +97,16 @@ class Machine:
                 position = end
         self.scheduler.restored(operation.sequence, position)
 
+    def hibernate(self):
+        while (save := self.scheduler.unsaved()) is not None:
+            self.carry_out(save)
+
+    def goes_on(self, sequence, text):
+        """The conversation's next turn."""
+        tokens = [*sequence.tokens, *text.encode()]
+        self.scheduler.add(turn := Sequence(tokens, len(tokens), max_tokens=1000))
+        return turn
+
     def run(self, *, until=None):
         for _ in range(6_000):
             if self.scheduler.idle if until is None else until():
@@ -101,6 +117,43 @@ class Machine:
 
 def answer(sequence):
     return bytes(sequence.tokens[sequence.num_prompt_tokens :]).decode()
+
+
+def test_what_is_hibernated_makes_way_for_whoever_comes():
+    machine = Machine(stored=Kept())
+    machine.add("a" * 200)
+    machine.run()
+    machine.add("b" * 100)
+    machine.step()
+    assert machine.scheduler.stats.cells_used > 300
+    machine.run()
+
+    machine.hibernate()
+    machine.add("c" * 50)
+    machine.step()
+    assert machine.scheduler.stats.cells_used < 100
+
+
+def test_one_of_several_conversations_goes_on_at_the_beginning_of_the_context():
+    machine = Machine(stored=Kept())
+    first, second = machine.add("a" * 200), machine.add("b" * 100)
+    machine.run()
+    machine.hibernate()
+    turn = machine.goes_on(second, "b" * 50)
+    machine.admit()
+    assert min(turn.slot.cells) == 0
+    assert turn.num_cached_tokens >= len(second.tokens) - 1
+    assert turn.num_cached_tokens < len(first.tokens)
+
+
+def test_what_rows_cost_is_measured_beside_nobody():
+    machine = Machine(stored=Kept())
+    machine.add("a" * 200)
+    machine.run()
+    machine.hibernate()
+    for operation in machine.scheduler.put_out_all():
+        machine.carry_out(operation)
+    assert machine.scheduler.stats.cells_used == 0
 
 
 @pytest.mark.parametrize("max_running", [2, 8, 32])

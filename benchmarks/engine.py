@@ -196,7 +196,10 @@ class EngineBench:
 
     def company(self) -> None:
         """An answer after seven other conversations of 900 tokens, beside one by itself."""
-        after, alone = self._side("ours", speculate=False), self._side("ours", speculate=False)
+        after = self._side("ours", speculate=False)
+        after.ask(chat("Good morning."), num_tokens=2)  # it has measured its steps now
+        alone = self._side("ours", speculate=False)
+        alone.ask(chat("Good morning."), num_tokens=2)
         for each in range(7):
             after.ask(chat(story(900, first=1000 * each)), num_tokens=2)
         time.sleep(2)  # they are hibernated

@@ -196,17 +196,19 @@ class EngineBench:
 
     def company(self) -> None:
         """An answer after seven other conversations of 900 tokens, beside one by itself."""
-        after = self._side("ours", speculate=False)
-        after.ask(chat("Good morning."), num_tokens=2)  # it has measured its steps now
-        alone = self._side("ours", speculate=False)
-        alone.ask(chat("Good morning."), num_tokens=2)
+        after, alone = self._side("ours", speculate=False), self._side("ours", speculate=False)
+
+        def ask(side: Side) -> float:
+            for each in (after, alone):
+                each.do("rest")
+            return side.ask(chat("Write a long letter about the hills.")).decode_per_s
+
         for each in range(7):
             after.ask(chat(story(900, first=1000 * each)), num_tokens=2)
-        time.sleep(2)  # they are hibernated
         self._compare(
             "after seven other conversations / by itself",
-            ("after", lambda: after.ask(chat("Write a long letter about the hills.")).decode_per_s),
-            ("alone", lambda: alone.ask(chat("Write a long letter about the hills.")).decode_per_s),
+            ("after", lambda: ask(after)),
+            ("alone", lambda: ask(alone)),
             unit="tok/s",
             target=Target(0.97, at_least=True),
         )

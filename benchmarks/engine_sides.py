@@ -130,8 +130,7 @@ class Ours(Streaming):
         engine: Any = self._engine
         loop = engine._loop
         loop._settings = replace(loop._settings, speculate=options["speculate"])
-        while not loop.pace.known:
-            time.sleep(0.05)
+        self.rest()
         self._busy = False
 
     @override
@@ -156,6 +155,12 @@ class Ours(Streaming):
         )
         for event in generation:
             yield event.text, event.num_tokens, generation.num_cached_tokens
+
+    def rest(self) -> None:
+        """Wait until it has nothing left to measure or to hibernate, which would disturb others."""
+        loop = self._engine._loop
+        while not loop.pace.known or loop._scheduler.has_unsaved:
+            time.sleep(0.05)
 
     def busy(self, on: bool) -> None:  # noqa: FBT001  # a command
         """Keep one Python thread of this process busy."""

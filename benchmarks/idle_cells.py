@@ -1,8 +1,8 @@
 """What idle conversations cost those that are answered, and what bringing them back costs.
 
 Attention skips the cells of idle conversations one by one. Rows of a conversation of 450 tokens are
-timed in turn with seven idle ones of 1,000 tokens beside it and without them, then an idle one is
-saved and restored. What comes out is how many rows skip a token before that has cost as much as
+timed in turn with seven idle ones of 1,000 tokens beside it and without them, and those are
+restored out of memory. What comes out is how many rows skip a token before that has cost as much as
 restoring it: `PUT_OUT_ROWS` of the prefix cache should be near it.
 """
 

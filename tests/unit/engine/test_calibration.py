@@ -9,11 +9,14 @@ from localassist.engine.step_plan import MEASURED_ROWS
 
 
 class FakeBackend:
-    """A backend whose every further row costs a hundredth of a second on one thread."""
+    """A backend whose every further row costs so much on one thread.
+
+    By default so long that no step is short.
+    """
 
     def __init__(
         self, *, max_threads=2, fingerprint="a model", disturbed=(), room=32, side_ctx=0,
-        splits_evenly=False, slower=None,
+        splits_evenly=False, slower=None, row_s=0.25, new_graph_s=0.0,
     ) -> None:  # fmt: skip
         self.side_ctx = side_ctx
         self.max_threads = max_threads
@@ -21,6 +24,8 @@ class FakeBackend:
         self.splits_evenly = splits_evenly
         self.room = room
         self.num_timed = 0
+        self._row_s, self._new_graph_s = row_s, new_graph_s
+        self._last = 0
         self._disturbed = set(disturbed)
         self._slower = slower or (lambda nth: 1)
         self._num_threads = max_threads
@@ -32,17 +37,19 @@ class FakeBackend:
         self.num_timed += 1
         if num_rows > self.room:
             return None
-        seconds = self.cost(num_rows, self._num_threads) * self._slower(self.num_timed)
-        return seconds + (self.num_timed in self._disturbed)
+        seconds = self._row_s * num_rows / self._num_threads * self._slower(self.num_timed)
+        seconds += self._new_graph_s * (num_rows != self._last)
+        self._last = num_rows
+        return seconds + 10 * (self.num_timed in self._disturbed)
 
     def time_apart(self):
         return self.apart_s if self.side_ctx else None
 
-    apart_s = 0.012
+    apart_s = 0.3
 
     @staticmethod
     def cost(num_rows, num_threads):
-        return 0.01 * num_rows / num_threads
+        return 0.25 * num_rows / num_threads
 
 
 def measured(backend, folder):
@@ -152,7 +159,13 @@ def test_two_rows_apart_are_compared_with_single_ones_of_the_same_moment():
     assert measured(backend, None).curve(2).apart_s == pytest.approx(FakeBackend.apart_s)
 
 
-@pytest.mark.parametrize(("seconds", "cost"), [(0.001, 0.001), (7.0, 0.005)])
+@pytest.mark.parametrize("num_rows", [1, 2, 8])
+def test_where_it_matters_a_step_is_measured_as_one_that_follows_its_like(num_rows):
+    backend = FakeBackend(max_threads=1, row_s=0.01, new_graph_s=0.005)
+    assert measured(backend, None).curve(1).seconds[num_rows] == pytest.approx(0.01 * num_rows)
+
+
+@pytest.mark.parametrize(("seconds", "cost"), [(0.01, 0.01), (7.0, 0.125)])
 def test_what_steps_really_take_lowers_a_curve(seconds, cost):
     calibration = measured(FakeBackend(), None)
     calibration.lower(1, seconds)
@@ -163,8 +176,8 @@ def test_what_steps_really_take_lowers_a_curve(seconds, cost):
 
 def test_two_rows_apart_lower_nothing_but_their_own_time():
     calibration = measured(FakeBackend(side_ctx=4096), None)
-    calibration.lower(2, 0.002, apart=True)
-    assert calibration.curve(2).apart_s == 0.002
+    calibration.lower(2, 0.02, apart=True)
+    assert calibration.curve(2).apart_s == 0.02
     assert calibration.curve(2).seconds == expected(2)
 
 

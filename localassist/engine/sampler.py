@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from localassist._lazy import require
+from localassist.engine.peaks import Peaks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +28,6 @@ _FAR = 16.0
 _MANY = 0.25
 # The same for filters, in turn until what is found is enough.
 _LEAST_WEIGHTS = (1e-2, 1e-3, 1e-4, 1e-6)
-_REACHES = (4, 8, 16, 32)  # how far below the best logit
 _SEEDS = 1 << 64
 
 
@@ -80,7 +80,7 @@ class Sampler:
         """The `count` likeliest tokens, best first."""
         if self._penalises:
             logits = self._penalised(logits)
-        return (int(token) for token in self._best(logits, count))
+        return (int(token) for token in Peaks(logits).best(count))
 
     def best_of(self, logits: Logits, allowed: npt.NDArray[np.bool_]) -> int | None:
         """A token of those that `allowed`, shape (n_vocab,), names; None if it names none."""
@@ -96,11 +96,12 @@ class Sampler:
         params, np = self._params, self._np
         if params.temperature < _COOLEST:
             return int(logits.argmax())
-        top = logits.max()
+        peaks = Peaks(logits) if params.top_k else None
+        top = logits.max() if peaks is None else peaks.top
         if not np.isfinite(top):
             return int(logits.argmax())
-        if params.top_k:
-            best = self._best(logits, params.top_k)
+        if peaks is not None:
+            best = peaks.best(params.top_k)
             weights = self._weights(logits[best], top, out=None)
             return self._draw_of_best(best, weights, total=float(weights.sum()))
         if params.top_p < 1 or params.min_p > 0:
@@ -145,22 +146,6 @@ class Sampler:
         weights = np.subtract(logits, top, out=out)
         np.multiply(weights, np.float32(1 / self._params.temperature), out=weights)
         return np.exp(weights, out=weights)  # type: ignore[no-any-return]  # numpy is imported late
-
-    def _best(self, logits: Logits, count: int) -> Any:
-        """The `count` likeliest tokens, best first. Sorting them all would take a millisecond."""
-        np = self._np
-        top = logits.max()
-        near = np.arange(len(logits))
-        for reach in _REACHES:
-            found = np.flatnonzero(logits >= top - np.float32(reach))
-            if count <= len(found):
-                near = found
-                break
-        values = -logits[near]
-        if len(near) > count:
-            part = np.argpartition(values, count)[:count]
-            near, values = near[part], values[part]
-        return near[np.argsort(values, kind="stable")]
 
     def _scratch(self, logits: Logits) -> Logits:
         """A row that is written over at each step: new ones of this size are new memory pages."""

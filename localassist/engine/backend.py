@@ -153,6 +153,13 @@ class Backend(Context, Vocabulary, Protocol):
         """Seconds of a row in each lane at once; None if nothing can be, or it was aborted."""
         ...
 
+    def spin_long(self, *, on: bool) -> None:
+        """Keep CPU threads awake while they wait for one another, until this is taken back.
+
+        It pays as long as no other program wants their cores.
+        """
+        ...
+
     def abort(self) -> None:
         """Have the running `decode`, or the next one, give up soon; from any OS thread."""
         ...

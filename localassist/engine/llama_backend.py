@@ -74,6 +74,7 @@ class LlamaBackend:
         library = llama_library.load(even_split=even_split)
         self._llama = llama = library.module
         self.splits_evenly = library.splits_evenly
+        self._spinning = library.spinning
         params = llama.llama_model_default_params()
         if n_gpu_layers is None:
             n_gpu_layers = -1 if llama.llama_supports_gpu_offload() else 0
@@ -223,6 +224,10 @@ class LlamaBackend:
         """Compute with so many CPU threads from now on."""
         self._lanes.use_threads(num_threads)
 
+    def spin_long(self, *, on: bool) -> None:
+        """Keep CPU threads awake while they wait for one another; see Backend."""
+        self._spinning.shorten(self, on=not on)
+
     def time_rows(self, num_rows: int) -> float | None:
         """Seconds of a step of `num_rows` tokens; None if the context has no room for it."""
         return self._lanes.time_rows(num_rows)
@@ -255,6 +260,7 @@ class LlamaBackend:
         """Free contexts and model."""
         if self._model:
             self._lanes.close()
+            self._spinning.shorten(self, on=False)
             self._llama.llama_model_free(self._model)
             self._model = None
 

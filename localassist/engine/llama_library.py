@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localassist._lazy import require
 from localassist.engine import amx, llama_build
 from localassist.engine.even_split import EvenSplit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from localassist.engine.spinning import Spinning
 
 log = logging.getLogger("localassist.llama")
 
-_SPIN_COUNT = "5000"
-_WAIT_POLICY = "OMP_WAIT_POLICY"
 _LOG_LEVELS = {2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR, 5: logging.DEBUG}
 # What llama.cpp says when we tell it to stop: no error, though it calls it one.
 _OF_ABORTS = (
@@ -46,6 +40,7 @@ class LlamaLibrary:
         attends_slowly: see `llama_build.attends_slowly`.
         splits_evenly: threads take equal parts of a matrix.
         extra_layouts: weights may be laid out otherwise than in the file; not where AMX fails.
+        spinning: how long its threads stay awake.
     """
 
     module: Any
@@ -55,6 +50,7 @@ class LlamaLibrary:
     attends_slowly: bool
     splits_evenly: bool
     extra_layouts: bool
+    spinning: Spinning
 
 
 def load(*, even_split: bool = True) -> LlamaLibrary:
@@ -72,8 +68,10 @@ def load(*, even_split: bool = True) -> LlamaLibrary:
 
 
 def _load(even_split: EvenSplit | None) -> LlamaLibrary:
-    with _bounded_spinning():
+    spinning = Spinning()
+    with spinning.loading():
         llama = require("llama_cpp", package="llama-cpp-python")
+    spinning.use(llama.llama_cpp._lib)
     _lead_log(llama)
     llama.llama_backend_init()
     attends_slowly = llama_build.attends_slowly(llama)
@@ -90,35 +88,8 @@ def _load(even_split: EvenSplit | None) -> LlamaLibrary:
         attends_slowly=attends_slowly,
         splits_evenly=even_split is not None and even_split.is_on,
         extra_layouts=extra_layouts,
+        spinning=spinning,
     )
-
-
-@contextmanager
-def _bounded_spinning() -> Iterator[None]:
-    """Let llama.cpp's threads, if it is loaded within, sleep soon while they wait for one another.
-
-    By default libgomp's spin for milliseconds at each of several hundred barriers of a token. As
-    soon as other programs take cores, they spin away the time of the thread they wait for. Beside
-    two busy programs on two cores a prompt is read 1.8 to 2.4 times as fast with this count, and in
-    the worst minutes of a shared machine a token of 15 ms took 3 s without a bound, 0.2 s with
-    twice this one. On a quiet machine it costs nothing; sleeping at once doubles a token's time.
-
-    As soon as libgomp has more threads than there are CPUs, it waits for 100 only, or for 1,000 if
-    waiting is to be active, as with two models. Then threads sleep at most barriers: with 100 an
-    answer takes a tenth longer.
-
-    libgomp reads both once, when it is loaded; who has set one of them is not overruled. The
-    second one does not stay: other libraries take it for leave to wait for ever.
-    """
-    if any(name in os.environ for name in (_WAIT_POLICY, "GOMP_SPINCOUNT")):
-        yield
-        return
-    os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT
-    os.environ[_WAIT_POLICY] = "active"
-    try:
-        yield
-    finally:
-        del os.environ[_WAIT_POLICY]
 
 
 def _lead_log(llama: Any) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # other programs disturbed the calibration.
 _TOO_OFTEN = 20
 _MUCH_FASTER = 0.75
+# A step of a prompt that takes so many times what was expected has met another program.
+_MUCH_SLOWER = 1.5
 
 
 class Pace:
@@ -44,6 +46,7 @@ class Pace:
         if fixed:
             self._governor.num_threads = backend.max_threads
         self._faster: list[tuple[int, float, bool]] = []
+        self._reads_slowly = False
         self.use_threads()
 
     @property
@@ -55,10 +58,11 @@ class Pace:
         """Measure one step more, if any is left; takes up to half a second."""
         if self.known:
             return
+        self._backend.spin_long(on=True)
         self._calibration.measure()
         if not self._calibration.done:
             # Whoever asks next would get the threads that were measured.
-            self._backend.use_threads(self._governor.num_threads)
+            self._use_backend()
             return
         self._governor.rebased()
         self.use_threads()
@@ -67,8 +71,12 @@ class Pace:
         """A step took so long."""
         num_rows = max(batch.num_tokens, batch.num_rows)
         if batch.num_prefilled:
-            self._scheduler.plan.observe_prefill(num_tokens=num_rows, seconds=seconds)
+            self._observe_prefill(num_rows, seconds)
             return
+        if self._reads_slowly:
+            # The governor judges steps of answers, by those before the prompt.
+            self._reads_slowly = False
+            self._use_backend()
         before = self._governor.num_threads
         apart_s = self._quiet.apart_s if batch.apart else None
         expected_s = self._quiet.cost(num_rows) if apart_s is None else apart_s
@@ -87,10 +95,25 @@ class Pace:
     def use_threads(self) -> None:
         """Have the next steps computed, and planned, with the threads that are best now."""
         num_threads = self._governor.num_threads
-        self._backend.use_threads(num_threads)
+        self._use_backend()
         self._scheduler.side_ctx = self._backend.side_ctx
         self._scheduler.plan.curve = self._calibration.curve(num_threads)
         self._quiet = self._calibration.curve(self._backend.max_threads)
+
+    def _use_backend(self) -> None:
+        """With all threads, nobody else wants their cores: they may spin long then."""
+        num_threads = self._governor.num_threads
+        self._backend.use_threads(num_threads)
+        is_quiet = num_threads == self._backend.max_threads and not self._reads_slowly
+        self._backend.spin_long(on=is_quiet)
+
+    def _observe_prefill(self, num_rows: int, seconds: float) -> None:
+        plan = self._scheduler.plan
+        expected_s = max(plan.seconds(num_rows), self._quiet.cost(num_rows))
+        if not self._reads_slowly and seconds > _MUCH_SLOWER * expected_s:
+            self._reads_slowly = True
+            self._use_backend()
+        plan.observe_prefill(num_tokens=num_rows, seconds=seconds)
 
     def _believe_steps(self) -> None:
         """Calibration was disturbed: what the last steps have taken counts instead."""

@@ -129,6 +129,9 @@ class ScriptedBackend:
     def use_threads(self, num_threads: int) -> None:
         """Nothing is computed with threads."""
 
+    def spin_long(self, *, on: bool) -> None:
+        """Nothing is computed with threads."""
+
     def time_rows(self, num_rows: int) -> float | None:  # noqa: ARG002  # the protocol's
         """There is nothing to be measured."""
         return None

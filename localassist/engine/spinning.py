@@ -1,0 +1,107 @@
+"""Spinning: how long llama.cpp's threads stay awake while they wait for one another.
+
+They wait several hundred times a token. A thread that sleeps has to be woken, which takes longer
+than what it waits for; one that stays awake beside a busy program spins away the time of the thread
+it waits for. So they spin long while this process has its cores for itself, and shortly otherwise.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# About a millisecond, which most of what is between two steps takes less than.
+_SPIN_COUNT = "20000"
+# With more CPUs than this no crowd is made: a process may not be allowed so many more threads, and
+# libgomp ends it then.
+_MOST_CPUS = 64
+_COUNT, _POLICY = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
+
+
+class Spinning:
+    """Of the process: libgomp keeps one count for all threads.
+
+    It reads from the environment, once, how long they spin, and it has them spin 1,000 times only
+    (100 if waiting is not to be active) as soon as it has more threads than there are CPUs. Nothing
+    else changes it later, so whoever wants them to spin shortly has a team made that does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._wants_short: set[int] = set()
+        self._changing = threading.Lock()
+        self._crowd: _Crowd | None = None
+        self._is_ours = False
+        self._gomp: Any = None
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Tell libgomp, if it is loaded within.
+
+        Who has set one of the two variables is not overruled. The second one does not stay: other
+        libraries take it for leave to wait for ever.
+        """
+        self._is_ours = not any(name in os.environ for name in (_COUNT, _POLICY))
+        if not self._is_ours:
+            yield
+            return
+        os.environ[_COUNT] = _SPIN_COUNT
+        os.environ[_POLICY] = "active"
+        try:
+            yield
+        finally:
+            del os.environ[_POLICY]
+
+    def use(self, library: Any) -> None:
+        """Find libgomp among what a library of llama.cpp's was linked with, if it was."""
+        # LLVM's has the same functions, but knows no count.
+        is_gomp = hasattr(library, "GOMP_parallel") and not hasattr(library, "__kmpc_fork_call")
+        if self._is_ours and is_gomp and library.omp_get_num_procs() <= _MOST_CPUS:
+            self._gomp = library
+
+    def shorten(self, owner: object, *, on: bool) -> None:
+        """Have all threads spin shortly as long as any owner wants it; from any OS thread."""
+        if self._gomp is None:
+            return
+        with self._changing:
+            if on:
+                self._wants_short.add(id(owner))
+            else:
+                self._wants_short.discard(id(owner))
+            if self._wants_short and self._crowd is None:
+                self._crowd = _Crowd(self._gomp)
+            elif not self._wants_short and self._crowd is not None:
+                self._crowd.leave()
+                self._crowd = None
+
+
+class _Crowd:
+    """A team of one thread more than there are CPUs. They sleep."""
+
+    def __init__(self, gomp: Any) -> None:
+        self._gomp = gomp
+        self._is_there, self._may_leave = threading.Event(), threading.Event()
+        # libgomp counts a team as long as the OS thread lives that it was made by.
+        self._thread = threading.Thread(target=self._stay, name="engine-crowd", daemon=True)
+        self._thread.start()
+        self._is_there.wait()
+
+    def leave(self) -> None:
+        """End the threads."""
+        self._may_leave.set()
+        self._thread.join()
+
+    def _stay(self) -> None:
+        try:
+            # Each of them calls a function of one pointer that does nothing.
+            text = ctypes.create_string_buffer(1)
+            count = ctypes.c_uint(1 + int(self._gomp.omp_get_num_procs()))
+            self._gomp.GOMP_parallel(ctypes.CDLL(None).strlen, text, count, ctypes.c_uint(0))
+        finally:
+            self._is_there.set()
+        self._may_leave.wait()

@@ -44,6 +44,12 @@ class Governor:
         self._left = _FIRST_PAUSE
         self._down_step = 1
 
+    @property
+    def has_all(self) -> bool:
+        """Whether all threads are used, and not only tried, so that nobody else needs a core."""
+        settled = self.num_threads if self._trial is None else self._before_trial
+        return settled >= self._most
+
     def observe(self, *, num_rows: int, seconds: float, expected_s: float) -> None:
         """A step that only decoded took `seconds`, and on a quiet machine takes `expected_s`.
 

@@ -77,7 +77,7 @@ class Pace:
             # The governor judges steps of answers, by those before the prompt.
             self._reads_slowly = False
             self._use_backend()
-        before = self._governor.num_threads
+        before = self._governor.num_threads, self._governor.has_all
         apart_s = self._quiet.apart_s if batch.apart else None
         expected_s = self._quiet.cost(num_rows) if apart_s is None else apart_s
         if apart_s is not None:
@@ -89,7 +89,7 @@ class Pace:
         misjudged = len(self._faster) == _TOO_OFTEN
         if misjudged:
             self._believe_steps()
-        if misjudged or self._governor.num_threads != before:
+        if misjudged or (self._governor.num_threads, self._governor.has_all) != before:
             self.use_threads()
 
     def use_threads(self) -> None:
@@ -101,11 +101,9 @@ class Pace:
         self._quiet = self._calibration.curve(self._backend.max_threads)
 
     def _use_backend(self) -> None:
-        """With all threads, nobody else wants their cores: they may spin long then."""
-        num_threads = self._governor.num_threads
-        self._backend.use_threads(num_threads)
-        is_quiet = num_threads == self._backend.max_threads and not self._reads_slowly
-        self._backend.spin_long(on=is_quiet)
+        """Long spins pay as long as nobody else wants the cores of all threads."""
+        self._backend.use_threads(self._governor.num_threads)
+        self._backend.spin_long(on=self._governor.has_all and not self._reads_slowly)
 
     def _observe_prefill(self, num_rows: int, seconds: float) -> None:
         plan = self._scheduler.plan

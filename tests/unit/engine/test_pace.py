@@ -73,10 +73,13 @@ def test_beside_another_program_they_spin_shortly_until_it_is_gone(max_threads):
     pace = measured_pace(backend)
     answer(pace, seconds=ROW_S, times=50)
 
-    for _ in range(50):  # all threads wait for the one whose core is taken
+    tried = []
+    for _ in range(200):  # all threads wait for the one whose core is taken
         is_crowded = backend.num_threads == max_threads
+        tried += [backend.spins_long] * is_crowded
         answer(pace, seconds=5 * ROW_S if is_crowded else 1.5 * ROW_S)
     assert not backend.spins_long
+    assert tried[-4:] == [False] * 4, "all threads are tried again while somebody is still there"
 
     for _ in range(500):
         answer(pace, seconds=ROW_S * max_threads / backend.num_threads)

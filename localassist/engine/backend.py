@@ -156,7 +156,8 @@ class Backend(Context, Vocabulary, Protocol):
     def spin_long(self, *, on: bool) -> None:
         """Keep CPU threads awake while they wait for one another, until this is taken back.
 
-        It pays as long as no other program wants their cores.
+        It pays as long as no other program wants their cores. Another model of the process may
+        have all threads spin shortly nevertheless.
         """
         ...
 

@@ -36,7 +36,7 @@ _METHOD = 3
 class Calibration:
     """Cost curves of one backend by number of threads. Owned by the engine's loop.
 
-    `measure` does one step at a time, or a few of one row, so that whoever asks meanwhile waits for
+    `measure` does one step at a time, or a few short ones, so that whoever asks meanwhile waits for
     no more than that.
     """
 
@@ -116,19 +116,22 @@ class Calibration:
         return CostCurve(rows, apart_s=apart_s)
 
     def measure(self) -> None:
-        """Measure one step."""
+        """Measure one step. Where that fails, nothing more is measured in this process."""
         num_threads, num_rows = self._todo[-1]
         self._backend.use_threads(num_threads)
-        if num_rows == _APART:
-            has_room = self._measure_apart()
-        else:
-            has_room = self._measure_rows(num_threads, num_rows)
-        self._todo.pop()
-        if not has_room:  # full of idle conversations; the next process may have room
-            self._todo.clear()
-        numbers = {num_threads for num_threads, _rows in self._all_steps()}
-        if self.done and all(_whole(self._seconds.get(each, {})) for each in numbers):
-            self._store()
+        left: list[tuple[int, int]] = []
+        try:
+            if num_rows == _APART:
+                has_room = self._measure_apart()
+            else:
+                has_room = self._measure_rows(num_threads, num_rows)
+            if has_room:  # or else full of idle conversations; the next process may have room
+                left = self._todo[:-1]
+            numbers = {num_threads for num_threads, _rows in self._all_steps()}
+            if not left and all(_whole(self._seconds.get(each, {})) for each in numbers):
+                self._store()
+        finally:
+            self._todo = left
 
     def _measure_rows(self, num_threads: int, num_rows: int) -> bool:
         """Time one step of a pass; False without room for it.

@@ -46,7 +46,7 @@ class Governor:
 
     @property
     def has_all(self) -> bool:
-        """Whether all threads are used, and not only tried, so that nobody else needs a core."""
+        """Whether all threads pay, as far as is known: they are used, and not only tried."""
         settled = self.num_threads if self._trial is None else self._before_trial
         return settled >= self._most
 

@@ -81,7 +81,7 @@ class LlamaBackend:
         params.n_gpu_layers = n_gpu_layers
         params.use_extra_bufts = library.extra_layouts
         # libgomp counts the threads that lay out weights for AMX as long as the one lives that
-        # called them, and has all others wait less, see llama_library: it ends here.
+        # called them, and has all others wait less, see spinning: it ends here.
         with ThreadPoolExecutor(1) as loading:
             load = llama.llama_model_load_from_file
             self._model = loading.submit(load, str(path).encode(), params).result()
@@ -259,8 +259,8 @@ class LlamaBackend:
     def close(self) -> None:
         """Free contexts and model."""
         if self._model:
-            self._lanes.close()
             self._spinning.shorten(self, on=False)
+            self._lanes.close()
             self._llama.llama_model_free(self._model)
             self._model = None
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 # other programs disturbed the calibration.
 _TOO_OFTEN = 20
 _MUCH_FASTER = 0.75
-# A step of a prompt that takes so many times what was expected has met another program.
-_MUCH_SLOWER = 1.5
+# A step of a prompt that takes so many times what its rows take on a quiet machine has met another
+# program, unless it lies far into a conversation; one that takes less than this has not.
+_MUCH_SLOWER, _HARDLY_SLOWER = 2.0, 1.2
 
 
 class Pace:
@@ -59,13 +60,14 @@ class Pace:
         if self.known:
             return
         self._backend.spin_long(on=True)
-        self._calibration.measure()
-        if not self._calibration.done:
-            # Whoever asks next would get the threads that were measured.
-            self._use_backend()
-            return
-        self._governor.rebased()
-        self.use_threads()
+        try:
+            self._calibration.measure()
+        finally:
+            if self._calibration.done:
+                self._governor.rebased()
+                self.use_threads()
+            else:  # whoever asks next would get the threads that were measured
+                self._use_backend()
 
     def observe(self, batch: Batch, seconds: float) -> None:
         """A step took so long."""
@@ -101,17 +103,18 @@ class Pace:
         self._quiet = self._calibration.curve(self._backend.max_threads)
 
     def _use_backend(self) -> None:
-        """Long spins pay as long as nobody else wants the cores of all threads."""
+        """With the threads that pay; spinning long pays as long as all of them do."""
         self._backend.use_threads(self._governor.num_threads)
         self._backend.spin_long(on=self._governor.has_all and not self._reads_slowly)
 
     def _observe_prefill(self, num_rows: int, seconds: float) -> None:
-        plan = self._scheduler.plan
-        expected_s = max(plan.seconds(num_rows), self._quiet.cost(num_rows))
-        if not self._reads_slowly and seconds > _MUCH_SLOWER * expected_s:
-            self._reads_slowly = True
+        self._scheduler.plan.observe_prefill(num_tokens=num_rows, seconds=seconds)
+        if not self._quiet.seconds or self._fixed:
+            return
+        most = _HARDLY_SLOWER if self._reads_slowly else _MUCH_SLOWER
+        if self._reads_slowly != (seconds > most * self._quiet.cost(num_rows)):
+            self._reads_slowly = not self._reads_slowly
             self._use_backend()
-        plan.observe_prefill(num_tokens=num_rows, seconds=seconds)
 
     def _believe_steps(self) -> None:
         """Calibration was disturbed: what the last steps have taken counts instead."""

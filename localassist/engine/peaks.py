@@ -45,7 +45,10 @@ class Peaks:
         self.top = self._maxima.max()
 
     def at_least(self, least: np.float32) -> Indices:
-        """Where the row is not less than that, in ascending order."""
+        """Where the row is not less than that, in ascending order, shape (k,).
+
+        Of a row with what is not a number it may be less than that.
+        """
         np, width = self._np, self._width
         found = np.flatnonzero(self._maxima >= least)
         if len(found) > _MANY * len(self._maxima):
@@ -57,7 +60,11 @@ class Peaks:
         return np.concatenate([inside, behind + (_NUM_LINES - 1) * width])  # type: ignore[no-any-return]  # numpy
 
     def best(self, count: int) -> Indices:
-        """Where the `count` greatest are, the greatest first; equal ones in ascending order."""
+        """Where the `count` greatest are, the greatest first, shape (count,); all of a shorter row.
+
+        Equal ones are in ascending order; which of those that are equal to the least come in is
+        open. Of a row with what is not a number it may be others, but so many.
+        """
         np = self._np
         near: Indices = np.zeros(0, np.intp)
         if count < len(self._maxima):

@@ -8,6 +8,7 @@ it waits for. So they spin long while this process has its cores for itself, and
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import threading
 from contextlib import contextmanager
@@ -16,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# About a millisecond, which most of what is between two steps takes less than.
-_SPIN_COUNT = "20000"
-# With more CPUs than this no crowd is made: a process may not be allowed so many more threads, and
-# libgomp ends it then.
-_MOST_CPUS = 64
+log = logging.getLogger("localassist.engine")
+
+# A millisecond on a Xeon of 2023 (libgomp reckons with 0.2), more than is between most steps.
+_LONG = "20000"
+# With more CPUs than this no crowd is made, for a process may not be allowed so many more threads,
+# and libgomp ends it then; and nobody spins so long.
+_MOST_CPUS = 16
+_MIDDLE = "5000"
 _COUNT, _POLICY = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
 
 
@@ -28,11 +32,18 @@ class Spinning:
     """Of the process: libgomp keeps one count for all threads.
 
     It reads from the environment, once, how long they spin, and it has them spin 1,000 times only
-    (100 if waiting is not to be active) as soon as it has more threads than there are CPUs. Nothing
-    else changes it later, so whoever wants them to spin shortly has a team made that does nothing.
+    (100 if waiting is not to be active) as soon as it has more threads than there are CPUs, as with
+    two models. Nothing else changes it later, so whoever wants them to spin shortly has a team made
+    that does nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, num_cpus: int | None = None) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            num_cpus: that the process may use; None: as the system says.
+        """
+        self._num_cpus = num_cpus or _usable_cpus()
         self._wants_short: set[int] = set()
         self._changing = threading.Lock()
         self._crowd: _Crowd | None = None
@@ -46,11 +57,13 @@ class Spinning:
         Who has set one of the two variables is not overruled. The second one does not stay: other
         libraries take it for leave to wait for ever.
         """
-        self._is_ours = not any(name in os.environ for name in (_COUNT, _POLICY))
+        count = _LONG if self._num_cpus <= _MOST_CPUS else _MIDDLE
+        # A process that started this one may have left our count.
+        self._is_ours = _POLICY not in os.environ and os.environ.get(_COUNT, count) == count
         if not self._is_ours:
             yield
             return
-        os.environ[_COUNT] = _SPIN_COUNT
+        os.environ[_COUNT] = count
         os.environ[_POLICY] = "active"
         try:
             yield
@@ -61,7 +74,7 @@ class Spinning:
         """Find libgomp among what a library of llama.cpp's was linked with, if it was."""
         # LLVM's has the same functions, but knows no count.
         is_gomp = hasattr(library, "GOMP_parallel") and not hasattr(library, "__kmpc_fork_call")
-        if self._is_ours and is_gomp and library.omp_get_num_procs() <= _MOST_CPUS:
+        if self._is_ours and is_gomp and self._num_cpus <= _MOST_CPUS:
             self._gomp = library
 
     def shorten(self, owner: object, *, on: bool) -> None:
@@ -74,17 +87,25 @@ class Spinning:
             else:
                 self._wants_short.discard(id(owner))
             if self._wants_short and self._crowd is None:
-                self._crowd = _Crowd(self._gomp)
+                self._crowd = self._new_crowd()
             elif not self._wants_short and self._crowd is not None:
                 self._crowd.leave()
                 self._crowd = None
 
+    def _new_crowd(self) -> _Crowd | None:
+        try:
+            return _Crowd(self._gomp, self._num_cpus + 1)
+        except RuntimeError as error:  # no further thread can be started
+            log.warning("threads go on spinning long: %s", error)
+            self._gomp = None
+            return None
+
 
 class _Crowd:
-    """A team of one thread more than there are CPUs. They sleep."""
+    """A team of threads. They sleep."""
 
-    def __init__(self, gomp: Any) -> None:
-        self._gomp = gomp
+    def __init__(self, gomp: Any, num_threads: int) -> None:
+        self._gomp, self._num_threads = gomp, num_threads
         self._is_there, self._may_leave = threading.Event(), threading.Event()
         # libgomp counts a team as long as the OS thread lives that it was made by.
         self._thread = threading.Thread(target=self._stay, name="engine-crowd", daemon=True)
@@ -100,8 +121,15 @@ class _Crowd:
         try:
             # Each of them calls a function of one pointer that does nothing.
             text = ctypes.create_string_buffer(1)
-            count = ctypes.c_uint(1 + int(self._gomp.omp_get_num_procs()))
-            self._gomp.GOMP_parallel(ctypes.CDLL(None).strlen, text, count, ctypes.c_uint(0))
+            count, flags = ctypes.c_uint(self._num_threads), ctypes.c_uint(0)
+            self._gomp.GOMP_parallel(ctypes.CDLL(None).strlen, text, count, flags)
         finally:
             self._is_there.set()
         self._may_leave.wait()
+
+
+def _usable_cpus() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from localassist.engine.backend import DecodeError
 from localassist.engine.pace import Pace
 from localassist.engine.step_plan import StepPlan
 
@@ -19,6 +20,8 @@ class FakeBackend:
         self.max_threads = self.num_threads = max_threads
         self.spins_long = False
         self.spun_while_timed = set()
+        self.fails_after = None  # so many steps that were timed
+        self.num_timed = 0
 
     def use_threads(self, num_threads):
         self.num_threads = num_threads
@@ -28,6 +31,9 @@ class FakeBackend:
 
     def time_rows(self, num_rows):
         self.spun_while_timed.add(self.spins_long)
+        self.num_timed += 1
+        if self.num_timed == self.fails_after:
+            raise DecodeError("no memory")
         return ROW_S * num_rows * self.max_threads / self.num_threads
 
 
@@ -91,14 +97,33 @@ def test_a_prompt_that_is_read_slowly_is_read_on_with_short_spins():
     backend = FakeBackend()
     pace = measured_pace(backend)
     prompt(pace, 64, seconds=64 * ROW_S)
-    prompt(pace, 64, seconds=1.3 * 64 * ROW_S)
+    prompt(pace, 64, seconds=1.9 * 64 * ROW_S)
     assert backend.spins_long
-    prompt(pace, 64, seconds=2 * 64 * ROW_S)
+    prompt(pace, 64, seconds=2.5 * 64 * ROW_S)
     assert not backend.spins_long
-    prompt(pace, 64, seconds=64 * ROW_S)
+    prompt(pace, 64, seconds=1.6 * 64 * ROW_S)  # as it is beside another program with short spins
     assert not backend.spins_long
-    answer(pace, seconds=ROW_S)
+
+
+@pytest.mark.parametrize("ends", ["an answer", "a prompt that is read fast"])
+def test_it_is_not_for_ever(ends):
+    backend = FakeBackend()
+    pace = measured_pace(backend)
+    prompt(pace, 64, seconds=2.5 * 64 * ROW_S)
+    if ends == "an answer":
+        answer(pace, seconds=2 * ROW_S)  # what answers take, the governor judges
+    else:
+        prompt(pace, 64, seconds=1.1 * 64 * ROW_S)
     assert backend.spins_long
+
+
+def test_however_often_prompts_were_read_slowly_it_is_no_matter_of_course():
+    backend = FakeBackend()
+    pace = measured_pace(backend)
+    for _ in range(9):
+        prompt(pace, 64, seconds=2.5 * 64 * ROW_S)
+        assert not backend.spins_long
+        answer(pace, seconds=ROW_S)
 
 
 def test_few_tokens_of_a_prompt_may_take_what_their_rows_take():
@@ -110,17 +135,42 @@ def test_few_tokens_of_a_prompt_may_take_what_their_rows_take():
     assert backend.spins_long
 
 
+def test_before_anything_was_measured_nothing_is_slow():
+    backend = FakeBackend()
+    prompt(new_pace(backend), 64, seconds=1000.0)
+    assert backend.spins_long
+
+
 def test_measuring_leaves_threads_as_they_are_used():
     backend = FakeBackend()
-    pace = new_pace(backend)
-    prompt(pace, 64, seconds=100.0)
+    pace = measured_pace(backend)
+    answer(pace, seconds=0.1 * ROW_S, times=20)  # so fast that all is measured again
+    assert not pace.known
+    prompt(pace, 64, seconds=2.5 * 64 * ROW_S)
     pace.measure()
     assert not backend.spins_long
     assert backend.spun_while_timed == {True}
+
+
+@pytest.mark.parametrize("nth", [1, 3, 60, 100])
+def test_a_step_that_fails_ends_measuring_and_leaves_threads_as_they_were(nth):
+    backend = FakeBackend()
+    backend.fails_after = nth
+    pace = new_pace(backend)
+    with pytest.raises(DecodeError):
+        while True:
+            pace.measure()
+            assert not pace.known
+    assert pace.known
+    assert (backend.num_threads, backend.spins_long) == (2, True)
+    num_timed = backend.num_timed
+    pace.measure()
+    assert backend.num_timed == num_timed
 
 
 def test_with_a_fixed_number_of_threads_they_spin_long():
     backend = FakeBackend()
     pace = new_pace(backend, fixed=True)
     answer(pace, seconds=100 * ROW_S, times=50)
+    prompt(pace, 64, seconds=1000.0)
     assert (backend.spins_long, backend.num_threads) == (True, 2)

@@ -159,9 +159,23 @@ def test_what_is_unlikely_but_many_is_drawn_as_often_as_it_weighs(below, others,
     assert drawn
 
 
-def test_rows_with_infinities_do_not_break_it():
-    logits = np.array([-np.inf, 3.0, -np.inf], np.float32)
-    assert draws(SamplingParams(temperature=1.0), logits=logits, count=10) == {1: 10}
+@pytest.mark.parametrize("top_k", [0, 1, 2, 40])
+def test_rows_with_infinities_do_not_break_it(top_k):
+    params = SamplingParams(temperature=1.0, top_k=top_k)
+    for size in (3, 500):
+        logits = np.full(size, -np.inf, np.float32)
+        logits[1] = 3.0
+        assert draws(params, logits=logits, count=10) == {1: 10}
+
+
+@pytest.mark.parametrize("top_k", [0, 40])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_rows_without_a_greatest_number_still_give_a_token(value, top_k):
+    logits = np.full(500, value, np.float32)
+    (token,) = sequence(
+        SamplingParams(temperature=1.0, top_k=top_k), seed=1, count=1, logits=logits
+    )
+    assert 0 <= token < 500
 
 
 # --- seeds ---

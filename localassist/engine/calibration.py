@@ -26,6 +26,8 @@ log = logging.getLogger("localassist.engine")
 _APART = 0
 # So many times each number of rows is timed.
 _PASSES = 4
+# From this part of the steps on it is not believed what was measured beside other programs.
+_DISTURBED = 0.125
 # A step of another number of rows than the last one builds llama.cpp's graph anew, which takes a
 # millisecond: of a shorter step than this one more than a hundredth.
 _SHORT_S = 0.1
@@ -55,6 +57,7 @@ class Calibration:
         self._todo = self._all_steps()
         self._passes: dict[int, list[dict[int, float]]] = {}
         self._again = False
+        self._num_disturbed = 0
         self._apart_ratios: list[float] = []  # to the time of a single row
         self._lowered: dict[int, float] = {}  # what steps have taken since
         self._seconds: dict[int, dict[int, float]] = {}
@@ -87,7 +90,17 @@ class Calibration:
         if self.done:
             self._todo = self._all_steps()
             self._passes, self._apart_ratios, self._lowered = {}, [], {}
+            self._num_disturbed = 0
             self._again = True
+
+    def disturbed(self) -> None:
+        """The step that was measured last met another program."""
+        self._num_disturbed += 1
+
+    @property
+    def was_disturbed(self) -> bool:
+        """Whether the curves are those of a busy machine: they are used, but not kept."""
+        return self._num_disturbed > _DISTURBED * len(self._all_steps())
 
     def lower(self, num_rows: int, seconds: float, *, apart: bool = False) -> None:
         """Steps of so many rows, or of two apart, take less with all threads than was measured."""
@@ -115,8 +128,12 @@ class Calibration:
             apart_s = 2 * rows[1]
         return CostCurve(rows, apart_s=apart_s)
 
-    def measure(self) -> None:
-        """Measure one step. Where that fails, nothing more is measured in this process."""
+    def measure(self) -> int:
+        """Measure one step. Where that fails, nothing more is measured in this process.
+
+        Returns:
+            The number of threads.
+        """
         num_threads, num_rows = self._todo[-1]
         self._backend.use_threads(num_threads)
         left: list[tuple[int, int]] = []
@@ -128,10 +145,12 @@ class Calibration:
             if has_room:  # or else full of idle conversations; the next process may have room
                 left = self._todo[:-1]
             numbers = {num_threads for num_threads, _rows in self._all_steps()}
-            if not left and all(_whole(self._seconds.get(each, {})) for each in numbers):
+            whole = all(_whole(self._seconds.get(each, {})) for each in numbers)
+            if not left and whole and not self.was_disturbed:
                 self._store()
         finally:
             self._todo = left
+        return num_threads
 
     def _measure_rows(self, num_threads: int, num_rows: int) -> bool:
         """Time one step of a pass; False without room for it.

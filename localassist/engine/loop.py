@@ -259,7 +259,7 @@ class EngineLoop:
                 for chunk in batch.chunks
                 if not chunk.sequence.decoding
             ]
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         try:
             rows = self._decode(batch)
         except NoRoomError as error:
@@ -274,7 +274,8 @@ class EngineLoop:
             log.exception("a batch of %d chunks failed", len(batch.chunks))
             self._fail_all(error)
             return
-        self._note_time(batch, time.perf_counter() - started)
+        seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
+        self._note_time(batch, seconds, cpu_s)
         self._scheduler.computed(batch)
         for chunk, chunk_rows in zip(batch.chunks, rows, strict=True):
             if chunk_rows:
@@ -311,10 +312,10 @@ class EngineLoop:
         if reason is not None:
             self._drop(work)
 
-    def _note_time(self, batch: Batch, seconds: float) -> None:
+    def _note_time(self, batch: Batch, seconds: float, cpu_s: float) -> None:
         self.times.num_steps += 1
         self.times.decode_s += seconds
-        self.pace.observe(batch, seconds)
+        self.pace.observe(batch, seconds, cpu_s=cpu_s)
 
     # --- the cache ---
 

@@ -5,12 +5,15 @@ Calibration measures it, the governor judges by it, and the scheduler plans with
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from localassist.engine.calibration import Calibration
+from localassist.engine.contention import Contention
 from localassist.engine.governor import Governor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from localassist.engine.backend import Backend
@@ -20,17 +23,21 @@ if TYPE_CHECKING:
 # other programs disturbed the calibration.
 _TOO_OFTEN = 20
 _MUCH_FASTER = 0.75
-# A step of a prompt that takes so many times what its rows take on a quiet machine has met another
-# program, unless it lies far into a conversation; one that takes less than this has not.
-_MUCH_SLOWER, _HARDLY_SLOWER = 2.0, 1.2
+# So many steps with all threads that met nobody, and what was measured beside somebody is measured
+# again.
+_QUIET_STEPS = 20
+# Prompts of so many rows take all threads, whatever the governor says.
+_MANY_ROWS = 16
 
 
 class Pace:
     """Of one backend. Owned by the engine's loop."""
 
     def __init__(
-        self, backend: Backend, scheduler: Scheduler, *, folder: Path | None, fixed: bool
-    ) -> None:
+        self, backend: Backend, scheduler: Scheduler, *, folder: Path | None, fixed: bool,
+        clock: Callable[[], float] = time.perf_counter,
+        cpu_clock: Callable[[], float] = time.process_time,
+    ) -> None:  # fmt: skip
         """Read what was measured before, and use all threads.
 
         Args:
@@ -38,6 +45,8 @@ class Pace:
             scheduler: is told what to expect.
             folder: of the cost curves; None keeps them to this process.
             fixed: nothing is measured, and the number of threads never changes.
+            clock: seconds.
+            cpu_clock: CPU seconds of this process.
         """
         self._backend = backend
         self._scheduler = scheduler
@@ -47,7 +56,9 @@ class Pace:
         if fixed:
             self._governor.num_threads = backend.max_threads
         self._faster: list[tuple[int, float, bool]] = []
-        self._reads_slowly = False
+        self._contention = Contention(backend.max_threads)
+        self._num_quiet = 0
+        self._clock, self._cpu_clock = clock, cpu_clock
         self.use_threads()
 
     @property
@@ -60,8 +71,12 @@ class Pace:
         if self.known:
             return
         self._backend.spin_long(on=True)
+        started, cpu_started = self._clock(), self._cpu_clock()
         try:
-            self._calibration.measure()
+            num_threads = self._calibration.measure()
+            seconds, cpu_s = self._clock() - started, self._cpu_clock() - cpu_started
+            if self._contention.met(seconds=seconds, cpu_s=cpu_s, num_threads=num_threads):
+                self._calibration.disturbed()
         finally:
             if self._calibration.done:
                 self._governor.rebased()
@@ -69,16 +84,16 @@ class Pace:
             else:  # whoever asks next would get the threads that were measured
                 self._use_backend()
 
-    def observe(self, batch: Batch, seconds: float) -> None:
-        """A step took so long."""
+    def observe(self, batch: Batch, seconds: float, *, cpu_s: float) -> None:
+        """A step took so long, and so much CPU time of this process."""
         num_rows = max(batch.num_tokens, batch.num_rows)
-        if batch.num_prefilled:
-            self._observe_prefill(num_rows, seconds)
+        reads = bool(batch.num_prefilled)
+        takes_all = self._governor.num_threads >= self._backend.max_threads
+        if not batch.apart and (takes_all or (reads and num_rows >= _MANY_ROWS)):
+            self._observe_contention(seconds, cpu_s)
+        if reads:
+            self._scheduler.plan.observe_prefill(num_tokens=num_rows, seconds=seconds)
             return
-        if self._reads_slowly:
-            # The governor judges steps of answers, by those before the prompt.
-            self._reads_slowly = False
-            self._use_backend()
         before = self._governor.num_threads, self._governor.has_all
         apart_s = self._quiet.apart_s if batch.apart else None
         expected_s = self._quiet.cost(num_rows) if apart_s is None else apart_s
@@ -105,16 +120,16 @@ class Pace:
     def _use_backend(self) -> None:
         """With the threads that pay; spinning long pays as long as all of them do."""
         self._backend.use_threads(self._governor.num_threads)
-        self._backend.spin_long(on=self._governor.has_all and not self._reads_slowly)
+        self._backend.spin_long(on=self._governor.has_all and not self._contention.is_there)
 
-    def _observe_prefill(self, num_rows: int, seconds: float) -> None:
-        self._scheduler.plan.observe_prefill(num_tokens=num_rows, seconds=seconds)
-        if not self._quiet.seconds or self._fixed:
-            return
-        most = _HARDLY_SLOWER if self._reads_slowly else _MUCH_SLOWER
-        if self._reads_slowly != (seconds > most * self._quiet.cost(num_rows)):
-            self._reads_slowly = not self._reads_slowly
+    def _observe_contention(self, seconds: float, cpu_s: float) -> None:
+        before = self._contention.is_there
+        self._contention.observe(seconds=seconds, cpu_s=cpu_s)
+        if self._contention.is_there != before:
             self._use_backend()
+        self._num_quiet = 0 if self._contention.is_there else self._num_quiet + 1
+        if self._num_quiet >= _QUIET_STEPS and self._calibration.was_disturbed:
+            self._calibration.again()
 
     def _believe_steps(self) -> None:
         """Calibration was disturbed: what the last steps have taken counts instead."""

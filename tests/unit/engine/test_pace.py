@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,10 @@ ROW_S = 0.2  # of one row, with two threads
 
 
 class FakeBackend:
-    """Its second thread halves every step; notes how it is told to compute."""
+    """Its second thread halves every step; notes how it is told to compute.
+
+    Its threads get `share` of the CPU time that they want.
+    """
 
     fingerprint, splits_evenly, side_ctx = "a model", False, 0
 
@@ -22,11 +26,13 @@ class FakeBackend:
         self.spun_while_timed = set()
         self.fails_after = None  # so many steps that were timed
         self.num_timed = 0
+        self.share = 1.0
+        self.now_s = self.cpu_s = 0.0
 
     def use_threads(self, num_threads):
         self.num_threads = num_threads
 
-    def spin_long(self, *, on):
+    def spin_long(self, on):
         self.spins_long = on
 
     def time_rows(self, num_rows):
@@ -34,119 +40,122 @@ class FakeBackend:
         self.num_timed += 1
         if self.num_timed == self.fails_after:
             raise DecodeError("no memory")
-        return ROW_S * num_rows * self.max_threads / self.num_threads
+        seconds = ROW_S * num_rows * self.max_threads / self.num_threads / self.share
+        self.now_s += seconds
+        self.cpu_s += self.num_threads * self.share * seconds
+        return seconds
 
 
-def new_pace(backend, *, fixed=False):
+def new_pace(backend, *, fixed=False, folder=None):
     scheduler = SimpleNamespace(plan=StepPlan(), side_ctx=0)
-    return Pace(backend, scheduler, folder=None, fixed=fixed)
+    backend.pace = Pace(
+        backend, scheduler, folder=folder, fixed=fixed, clock=lambda: backend.now_s,
+        cpu_clock=lambda: backend.cpu_s,
+    )  # fmt: skip
+    return backend.pace
 
 
-def measured_pace(backend):
-    pace = new_pace(backend)
+def measured_pace(backend, **given):
+    pace = new_pace(backend, **given)
     while not pace.known:
         pace.measure()
     return pace
 
 
-def answer(pace, *, seconds, times=1):
+def answer(backend, *, seconds=ROW_S, share=1.0, times=1):
     batch = SimpleNamespace(num_tokens=1, num_rows=0, num_prefilled=0, apart=False)
     for _ in range(times):
-        pace.observe(batch, seconds)
+        backend.pace.observe(batch, seconds, cpu_s=share * backend.num_threads * seconds)
 
 
-def prompt(pace, num_tokens, *, seconds):
+def prompt(backend, num_tokens=64, *, share=1.0, seconds=10.0):
     batch = SimpleNamespace(
         num_tokens=num_tokens, num_rows=0, num_prefilled=num_tokens, apart=False
     )
-    pace.observe(batch, seconds)
+    backend.pace.observe(batch, seconds, cpu_s=share * backend.max_threads * seconds)
 
 
-def test_threads_spin_long_until_somebody_else_shows():
+def test_threads_spin_long_as_long_as_they_get_their_time():
     backend = FakeBackend()
     pace = new_pace(backend)
     assert backend.spins_long
     while not pace.known:
         pace.measure()
-    answer(pace, seconds=ROW_S, times=500)
-    assert backend.spins_long
+    for share in (1.0, 0.85, 0.98) * 100:
+        answer(backend, share=share)
+        assert backend.spins_long
     assert backend.spun_while_timed == {True}
 
 
 @pytest.mark.parametrize("max_threads", [2, 4])
 def test_beside_another_program_they_spin_shortly_until_it_is_gone(max_threads):
     backend = FakeBackend(max_threads)
-    pace = measured_pace(backend)
-    answer(pace, seconds=ROW_S, times=50)
+    measured_pace(backend)
+    answer(backend, times=50)
 
     tried = []
     for _ in range(200):  # all threads wait for the one whose core is taken
         is_crowded = backend.num_threads == max_threads
         tried += [backend.spins_long] * is_crowded
-        answer(pace, seconds=5 * ROW_S if is_crowded else 1.5 * ROW_S)
+        answer(backend, seconds=5 * ROW_S if is_crowded else 1.5 * ROW_S, share=0.6)
     assert not backend.spins_long
     assert tried[-4:] == [False] * 4, "all threads are tried again while somebody is still there"
 
     for _ in range(500):
-        answer(pace, seconds=ROW_S * max_threads / backend.num_threads)
+        answer(backend, seconds=ROW_S * max_threads / backend.num_threads)
     assert backend.num_threads == max_threads
     assert backend.spins_long
 
 
-def test_a_prompt_that_is_read_slowly_is_read_on_with_short_spins():
+@pytest.mark.parametrize("fixed", [False, True])
+@pytest.mark.parametrize("step", [prompt, answer])
+def test_a_step_that_did_not_get_its_time_is_followed_by_short_spins(step, fixed):
     backend = FakeBackend()
-    pace = measured_pace(backend)
-    prompt(pace, 64, seconds=64 * ROW_S)
-    prompt(pace, 64, seconds=1.9 * 64 * ROW_S)
-    assert backend.spins_long
-    prompt(pace, 64, seconds=2.5 * 64 * ROW_S)
+    new_pace(backend, fixed=fixed)
+    step(backend, share=0.5)
     assert not backend.spins_long
-    prompt(pace, 64, seconds=1.6 * 64 * ROW_S)  # as it is beside another program with short spins
+    step(backend, share=0.8)  # threads that sleep get less
+    assert not backend.spins_long
+    step(backend, share=0.9)
+    assert backend.spins_long
+
+
+def test_whether_somebody_is_still_there_is_looked_at_with_long_spins_now_and_then():
+    """With many threads that sleep, time is missing with nobody there."""
+    backend = FakeBackend(max_threads=8)
+    new_pace(backend, fixed=True)
+    spins = []
+    for _ in range(500):
+        prompt(backend, share=0.9)
+        spins.append(backend.spins_long)
+    assert 0 < sum(spins) < 20
+
+
+def test_a_single_thread_waits_for_nobody():
+    backend = FakeBackend(max_threads=1)
+    new_pace(backend)
+    prompt(backend, share=0.3)
+    assert backend.spins_long
+
+
+def test_what_fewer_threads_get_says_nothing_of_all_of_them():
+    backend = FakeBackend()
+    measured_pace(backend)
+    answer(backend, times=10)
+    for _ in range(40):  # one thread gets all that it wants
+        both = backend.num_threads == 2
+        answer(backend, seconds=(5 if both else 2) * ROW_S, share=0.5 if both else 1.0)
+    assert backend.num_threads == 1
+    assert not backend.spins_long
+    prompt(backend, 4, share=0.5)  # takes as many threads as answers
+    prompt(backend, 64, share=1.0)
     assert not backend.spins_long
 
 
-@pytest.mark.parametrize("ends", ["an answer", "a prompt that is read fast"])
-def test_it_is_not_for_ever(ends):
+def test_measuring_spins_long_and_leaves_threads_as_they_are_used():
     backend = FakeBackend()
-    pace = measured_pace(backend)
-    prompt(pace, 64, seconds=2.5 * 64 * ROW_S)
-    if ends == "an answer":
-        answer(pace, seconds=2 * ROW_S)  # what answers take, the governor judges
-    else:
-        prompt(pace, 64, seconds=1.1 * 64 * ROW_S)
-    assert backend.spins_long
-
-
-def test_however_often_prompts_were_read_slowly_it_is_no_matter_of_course():
-    backend = FakeBackend()
-    pace = measured_pace(backend)
-    for _ in range(9):
-        prompt(pace, 64, seconds=2.5 * 64 * ROW_S)
-        assert not backend.spins_long
-        answer(pace, seconds=ROW_S)
-
-
-def test_few_tokens_of_a_prompt_may_take_what_their_rows_take():
-    backend = FakeBackend()
-    pace = measured_pace(backend)
-    for _ in range(9):
-        prompt(pace, 64, seconds=64 * ROW_S / 8)  # eight rows of a tile cost one by itself
-    prompt(pace, 3, seconds=3 * ROW_S)
-    assert backend.spins_long
-
-
-def test_before_anything_was_measured_nothing_is_slow():
-    backend = FakeBackend()
-    prompt(new_pace(backend), 64, seconds=1000.0)
-    assert backend.spins_long
-
-
-def test_measuring_leaves_threads_as_they_are_used():
-    backend = FakeBackend()
-    pace = measured_pace(backend)
-    answer(pace, seconds=0.1 * ROW_S, times=20)  # so fast that all is measured again
-    assert not pace.known
-    prompt(pace, 64, seconds=2.5 * 64 * ROW_S)
+    pace = new_pace(backend)
+    prompt(backend, share=0.5)
     pace.measure()
     assert not backend.spins_long
     assert backend.spun_while_timed == {True}
@@ -168,9 +177,29 @@ def test_a_step_that_fails_ends_measuring_and_leaves_threads_as_they_were(nth):
     assert backend.num_timed == num_timed
 
 
-def test_with_a_fixed_number_of_threads_they_spin_long():
+def test_what_was_measured_beside_another_program_is_measured_again_once_it_is_gone(tmp_path):
     backend = FakeBackend()
-    pace = new_pace(backend, fixed=True)
-    answer(pace, seconds=100 * ROW_S, times=50)
-    prompt(pace, 64, seconds=1000.0)
-    assert (backend.spins_long, backend.num_threads) == (True, 2)
+    backend.share = 0.5
+    pace = measured_pace(backend, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    answer(backend, seconds=2 * ROW_S, share=0.5, times=50)
+    assert pace.known
+
+    backend.share = 1.0
+    while pace.known:
+        answer(backend, seconds=1.6 * ROW_S)  # not so much faster that the curve were doubted
+    while not pace.known:
+        pace.measure()
+    (kept,) = tmp_path.iterdir()
+    assert json.loads(kept.read_text("utf-8"))["seconds"]["2"]["1"] == pytest.approx(ROW_S)
+
+
+def test_a_few_disturbed_steps_are_no_matter(tmp_path):
+    backend = FakeBackend()
+    pace = new_pace(backend, folder=tmp_path)
+    while not pace.known:
+        backend.share = 0.5 if backend.num_timed in (5, 6, 40) else 1.0
+        pace.measure()
+    assert len(list(tmp_path.iterdir())) == 1
+    answer(backend, times=50)
+    assert pace.known

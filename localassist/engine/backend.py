@@ -129,6 +129,8 @@ class Backend(Context, Vocabulary, Protocol):
         max_threads: CPU threads that it may use.
         fingerprint: of the weights, the build and the layout of keys and values.
         splits_evenly: whether threads take equal parts of a matrix; changes times, not values.
+        keeps_awake: whether a step keeps all of its threads on a core from its beginning to its
+            end, so that CPU time which is missing is what other programs had.
     """
 
     n_seq_max: int
@@ -136,6 +138,7 @@ class Backend(Context, Vocabulary, Protocol):
     max_threads: int
     fingerprint: str
     splits_evenly: bool
+    keeps_awake: bool
 
     def decode_apart(self, chunks: Sequence[Chunk]) -> list[list[Row]]:
         """Compute two chunks of a token at once, each with its share of the CPU threads.

@@ -26,8 +26,8 @@ log = logging.getLogger("localassist.engine")
 _APART = 0
 # So many times each number of rows is timed.
 _PASSES = 4
-# From this part of the steps on it is not believed what was measured beside other programs.
-_DISTURBED = 0.125
+# With more than this part of the steps disturbed by other programs, medians are disturbed, too.
+_DISTURBED = 0.2
 # A step of another number of rows than the last one builds llama.cpp's graph anew, which takes a
 # millisecond: of a shorter step than this one more than a hundredth.
 _SHORT_S = 0.1
@@ -37,6 +37,9 @@ _METHOD = 3
 
 class Calibration:
     """Cost curves of one backend by number of threads. Owned by the engine's loop.
+
+    Attributes:
+        was_disturbed: the curves are those of a busy machine; they are used, but not kept.
 
     `measure` does one step at a time, or a few short ones, so that whoever asks meanwhile waits for
     no more than that.
@@ -57,7 +60,8 @@ class Calibration:
         self._todo = self._all_steps()
         self._passes: dict[int, list[dict[int, float]]] = {}
         self._again = False
-        self._num_disturbed = 0
+        self.was_disturbed = False
+        self._num_watched = self._num_disturbed = 0
         self._apart_ratios: list[float] = []  # to the time of a single row
         self._lowered: dict[int, float] = {}  # what steps have taken since
         self._seconds: dict[int, dict[int, float]] = {}
@@ -90,17 +94,12 @@ class Calibration:
         if self.done:
             self._todo = self._all_steps()
             self._passes, self._apart_ratios, self._lowered = {}, [], {}
-            self._num_disturbed = 0
+            self._num_watched = self._num_disturbed = 0
             self._again = True
 
-    def disturbed(self) -> None:
+    def note_disturbed(self) -> None:
         """The step that was measured last met another program."""
         self._num_disturbed += 1
-
-    @property
-    def was_disturbed(self) -> bool:
-        """Whether the curves are those of a busy machine: they are used, but not kept."""
-        return self._num_disturbed > _DISTURBED * len(self._all_steps())
 
     def lower(self, num_rows: int, seconds: float, *, apart: bool = False) -> None:
         """Steps of so many rows, or of two apart, take less with all threads than was measured."""
@@ -129,7 +128,7 @@ class Calibration:
         return CostCurve(rows, apart_s=apart_s)
 
     def measure(self) -> int:
-        """Measure one step. Where that fails, nothing more is measured in this process.
+        """Measure one step. Where that fails, the others are left out.
 
         Returns:
             The number of threads.
@@ -142,15 +141,21 @@ class Calibration:
                 has_room = self._measure_apart()
             else:
                 has_room = self._measure_rows(num_threads, num_rows)
+            self._num_watched += num_threads > 1  # one thread never waits for another
             if has_room:  # or else full of idle conversations; the next process may have room
                 left = self._todo[:-1]
-            numbers = {num_threads for num_threads, _rows in self._all_steps()}
-            whole = all(_whole(self._seconds.get(each, {})) for each in numbers)
-            if not left and whole and not self.was_disturbed:
-                self._store()
+            if not left and (has_room or num_rows == _APART):
+                self._conclude()
         finally:
             self._todo = left
         return num_threads
+
+    def _conclude(self) -> None:
+        self.was_disturbed = self._num_disturbed > _DISTURBED * self._num_watched
+        numbers = {num_threads for num_threads, _rows in self._all_steps()}
+        whole = all(_whole(self._seconds.get(each, {})) for each in numbers)
+        if whole and not self.was_disturbed:
+            self._store()
 
     def _measure_rows(self, num_threads: int, num_rows: int) -> bool:
         """Time one step of a pass; False without room for it.

@@ -8,8 +8,8 @@ far into a conversation a step lies, or how fast the machine is just now, makes 
 
 from __future__ import annotations
 
-# Threads whose time is missing: from so many on somebody is there, below so many nobody is.
-_THERE, _GONE = 0.5, 0.35
+# Parts of the threads' time that are missing: with more somebody is there, with less nobody is.
+_THERE, _GONE = 0.25, 0.175
 # While somebody is there threads spin shortly, and sleep. After so many steps they show again how
 # it is when they do not.
 _BELIEVED_STEPS = 64
@@ -17,13 +17,14 @@ _LEAST_S = 0.001  # in less than this a clock tells little
 
 
 class Contention:
-    """Of so many threads.
+    """Of so many threads. Other threads of this process are not seen, nor who uses half a core.
 
     Attributes:
         is_there: whether somebody else wants their cores.
     """
 
     def __init__(self, num_threads: int) -> None:
+        """Nobody was met yet; with one thread nobody ever is, for it waits for no other."""
         self._num_threads = num_threads
         self.is_there = False
         self._left = 0
@@ -37,21 +38,17 @@ class Contention:
             num_threads: that it was computed with; None: all.
         """
         wanted = self._num_threads if num_threads is None else num_threads
-        return wanted > 1 and _missing(wanted, seconds, cpu_s) > _THERE
+        is_told = min(self._num_threads, wanted) > 1 and seconds >= _LEAST_S
+        return is_told and 1 - cpu_s / seconds / wanted > _THERE
 
     def observe(self, *, seconds: float, cpu_s: float) -> None:
         """A step with all threads took so long."""
-        if self._num_threads == 1:
+        if seconds < _LEAST_S:
             return
         if not self.is_there:
             self.is_there = self.met(seconds=seconds, cpu_s=cpu_s)
             self._left = _BELIEVED_STEPS
             return
         self._left -= 1
-        if not self._left or _missing(self._num_threads, seconds, cpu_s) < _GONE:
+        if not self._left or 1 - cpu_s / seconds / self._num_threads < _GONE:
             self.is_there = False
-
-
-def _missing(num_threads: int, seconds: float, cpu_s: float) -> float:
-    """Threads' worth of CPU time that they did not get."""
-    return 0.0 if seconds < _LEAST_S else num_threads - cpu_s / seconds

@@ -80,6 +80,7 @@ class LlamaBackend:
             n_gpu_layers = -1 if llama.llama_supports_gpu_offload() else 0
         params.n_gpu_layers = n_gpu_layers
         params.use_extra_bufts = library.extra_layouts
+        self.keeps_awake = library.spinning.is_led and not n_gpu_layers
         # libgomp counts the threads that lay out weights for AMX as long as the one lives that
         # called them, and has all others wait less, see spinning: it ends here.
         with ThreadPoolExecutor(1) as loading:

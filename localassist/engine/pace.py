@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 _TOO_OFTEN = 20
 _MUCH_FASTER = 0.75
 # So many steps with all threads that met nobody, and what was measured beside somebody is measured
-# again.
+# again; doubled each time, for somebody may come whenever nobody asks.
 _QUIET_STEPS = 20
-# Prompts of so many rows take all threads, whatever the governor says.
-_MANY_ROWS = 16
+# So many tokens of a prompt take all threads, whatever the governor says.
+_MUCH_PROMPT = 16
 
 
 class Pace:
@@ -56,8 +56,8 @@ class Pace:
         if fixed:
             self._governor.num_threads = backend.max_threads
         self._faster: list[tuple[int, float, bool]] = []
-        self._contention = Contention(backend.max_threads)
-        self._num_quiet = 0
+        self._contention = Contention(backend.max_threads if backend.keeps_awake else 1)
+        self._num_quiet, self._quiet_steps = 0, _QUIET_STEPS
         self._clock, self._cpu_clock = clock, cpu_clock
         self.use_threads()
 
@@ -76,7 +76,7 @@ class Pace:
             num_threads = self._calibration.measure()
             seconds, cpu_s = self._clock() - started, self._cpu_clock() - cpu_started
             if self._contention.met(seconds=seconds, cpu_s=cpu_s, num_threads=num_threads):
-                self._calibration.disturbed()
+                self._calibration.note_disturbed()
         finally:
             if self._calibration.done:
                 self._governor.rebased()
@@ -89,7 +89,7 @@ class Pace:
         num_rows = max(batch.num_tokens, batch.num_rows)
         reads = bool(batch.num_prefilled)
         takes_all = self._governor.num_threads >= self._backend.max_threads
-        if not batch.apart and (takes_all or (reads and num_rows >= _MANY_ROWS)):
+        if not batch.apart and (takes_all or batch.num_prefilled >= _MUCH_PROMPT):
             self._observe_contention(seconds, cpu_s)
         if reads:
             self._scheduler.plan.observe_prefill(num_tokens=num_rows, seconds=seconds)
@@ -128,8 +128,10 @@ class Pace:
         if self._contention.is_there != before:
             self._use_backend()
         self._num_quiet = 0 if self._contention.is_there else self._num_quiet + 1
-        if self._num_quiet >= _QUIET_STEPS and self._calibration.was_disturbed:
+        is_doubted = self._calibration.was_disturbed and self._calibration.done
+        if is_doubted and self._num_quiet >= self._quiet_steps:
             self._calibration.again()
+            self._num_quiet, self._quiet_steps = 0, 2 * self._quiet_steps
 
     def _believe_steps(self) -> None:
         """Calibration was disturbed: what the last steps have taken counts instead."""

@@ -44,6 +44,7 @@ class ScriptedBackend:
     max_threads = 1
     fingerprint = "scripted"
     splits_evenly = False
+    keeps_awake = False
     chat_template = CHAT_TEMPLATE
     bos_text = eos_text = ""
     adds_bos = False

@@ -50,6 +50,11 @@ class Spinning:
         self._is_ours = False
         self._gomp: Any = None
 
+    @property
+    def is_led(self) -> bool:
+        """Whether threads spin as they are told here."""
+        return self._gomp is not None
+
     @contextmanager
     def loading(self) -> Iterator[None]:
         """Tell libgomp, if it is loaded within.

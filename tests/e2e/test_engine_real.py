@@ -284,9 +284,6 @@ class QuietMachine:
     def use_threads(self, num_threads):
         pass
 
-    def spin_long(self, *, on):
-        pass
-
     def time_rows(self, num_rows):
         return 0.02 * (0.8 + 0.2 * num_rows)
 

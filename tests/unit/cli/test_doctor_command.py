@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from localassist.cli.main import app
 from localassist.engine import llama_library
 from localassist.engine.llama_library import LlamaLibrary
+from localassist.engine.spinning import Spinning
 
 
 @pytest.fixture
@@ -23,7 +24,8 @@ def doctor(monkeypatch):
                 **{
                     "module": None, "version": "1.2", "mark": 2, "attends_slowly": False,
                     "features": "CPU : AVX2 = 1 | SVE = 0 | SVE_CNT = 16 | ",
-                    "splits_evenly": even_split, "extra_layouts": True, **facts,
+                    "splits_evenly": even_split, "extra_layouts": True,
+                    "spinning": Spinning(), **facts,
                 }
             )  # fmt: skip
 

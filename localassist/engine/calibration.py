@@ -38,11 +38,11 @@ _METHOD = 3
 class Calibration:
     """Cost curves of one backend by number of threads. Owned by the engine's loop.
 
-    Attributes:
-        was_disturbed: the curves are those of a busy machine; they are used, but not kept.
-
     `measure` does one step at a time, or a few short ones, so that whoever asks meanwhile waits for
     no more than that.
+
+    Attributes:
+        was_disturbed: the curves are those of a busy machine; they are used, but not kept.
     """
 
     def __init__(self, backend: Backend, folder: Path | None) -> None:

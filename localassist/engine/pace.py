@@ -1,6 +1,6 @@
-"""Pace: what steps take on this machine, and with how many threads they are computed.
+"""Pace: what steps take here, with how many threads they are computed, and how these wait.
 
-Calibration measures it, the governor judges by it, and the scheduler plans with it.
+Calibration measures it, the governor and contention judge by it, and the scheduler plans with it.
 """
 
 from __future__ import annotations

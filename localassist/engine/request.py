@@ -42,6 +42,11 @@ class SamplingParams:
     seed: int | None = None
 
     @property
+    def filters(self) -> bool:
+        """Whether unlikely tokens are left out."""
+        return bool(self.top_k or self.top_p < 1 or self.min_p > 0)
+
+    @property
     def penalises(self) -> bool:
         """Whether any penalty has an effect."""
         return bool(self.presence_penalty or self.frequency_penalty or self.repeat_penalty != 1.0)

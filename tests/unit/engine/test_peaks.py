@@ -18,20 +18,38 @@ ROWS = hnp.arrays(
 LARGE = np.random.Generator(np.random.PCG64(3)).normal(0, 3, 152_001).astype(np.float32)
 
 
+def peaks_of(logits):
+    peaks = Peaks()
+    peaks.read(logits)
+    return peaks
+
+
 @given(ROWS)
 def test_the_top_is_the_greatest(logits):
-    assert Peaks(logits).top == logits.max()
+    assert peaks_of(logits).top == logits.max()
 
 
-@given(ROWS, st.one_of(st.floats(-9, 9, width=32), st.just(-np.inf)))
-def test_what_is_not_less_is_found_in_order(logits, least):
-    found = Peaks(logits).at_least(np.float32(least))
-    assert found.tolist() == np.flatnonzero(logits >= np.float32(least)).tolist()
+@given(ROWS)
+def test_every_token_lies_where_it_is_said_to(logits):
+    peaks = peaks_of(logits)
+    num_lines, num_columns = peaks.lines.shape
+    ids = peaks.distance * np.arange(num_lines)[:, None] + np.arange(num_columns)
+    assert set(ids.ravel().tolist()) == set(range(len(logits)))
+    assert (peaks.lines == logits[ids]).all()
+    assert peaks.overlaps == (ids.size > len(logits))
+
+
+@given(ROWS, ROWS)
+def test_the_next_row_may_be_of_another_size(first, second):
+    peaks = peaks_of(first)
+    peaks.read(second)
+    assert peaks.top == second.max()
+    assert peaks.maxima.tolist() == peaks.lines.max(axis=0).tolist()
 
 
 @given(ROWS, st.integers(1, 310))
 def test_the_best_are_those_of_a_sort(logits, count):
-    best = Peaks(logits).best(count)
+    best = peaks_of(logits).best(count)
     wanted = np.argsort(-logits, kind="stable")[:count]
     assert logits[best].tolist() == logits[wanted].tolist()
     assert len(set(best.tolist())) == len(best)
@@ -40,16 +58,16 @@ def test_the_best_are_those_of_a_sort(logits, count):
         assert equal.tolist() == sorted(equal.tolist())
 
 
-@pytest.mark.parametrize("count", [1, 40, 5000, 200_000])
+@pytest.mark.parametrize("count", [1, 40, 1000, 5000, 200_000])
 def test_the_best_of_a_whole_vocabulary(count):
     wanted = np.argsort(-LARGE, kind="stable")[:count]
-    assert Peaks(LARGE).best(count).tolist() == wanted.tolist()
+    assert peaks_of(LARGE).best(count).tolist() == wanted.tolist()
 
 
 def test_as_many_are_best_as_are_asked_for_whatever_is_not_a_number():
     logits = LARGE[:1000].copy()
     logits[::7] = np.nan
-    peaks = Peaks(logits)
+    peaks = peaks_of(logits)
     assert np.isnan(peaks.top)
     assert len(set(peaks.best(20).tolist())) == 20
 
@@ -57,5 +75,11 @@ def test_as_many_are_best_as_are_asked_for_whatever_is_not_a_number():
 def test_the_row_is_left_as_it_is():
     logits = LARGE.copy()
     logits.flags.writeable = False
-    Peaks(logits).best(40)
+    peaks_of(logits).best(40)
     assert (logits == LARGE).all()
+
+
+def test_the_likeliest_weighs_one():
+    peaks = peaks_of(np.array([1.0, 3.0, 2.0], np.float32))
+    weights = peaks.weigh(peaks.logits, 0.5, out=np.empty(3, np.float32))
+    assert weights.tolist() == pytest.approx([np.exp(-4), 1, np.exp(-2)])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness import Bench, Target, model_facts, report
 from localassist import Client, ScriptedBackend, Settings
-from localassist.engine.governor import usable_cores
+from localassist.engine.cores import usable_cores
 from localassist.engine.model_files import ModelFiles
 from localassist.errors import ModelFileError
 from localassist.store import messages

@@ -23,7 +23,7 @@ from benchmarks.engine_peers import PEERS, installed
 from benchmarks.engine_sides import Side
 from benchmarks.harness import Target, compare, model_facts, report
 from localassist import Settings
-from localassist.engine.governor import usable_cores
+from localassist.engine.cores import usable_cores
 from localassist.engine.model_files import ModelFiles
 
 if TYPE_CHECKING:
@@ -273,8 +273,9 @@ class EngineBench:
         with busy_program():
             sides = [ours, *fixed]
             figures: list[list[float]] = [[] for _ in sides]
-            # Bare threads beside a busy program can take seconds for a token.
-            lengths = (256, 64, 8)
+            # Of as many tokens, for the machine's speed changes within a minute; but bare threads
+            # that share a core can take seconds for one.
+            lengths = (128, 128, 8)
             for _ in range(self._rounds + 1):
                 for side, values, length in zip(sides, figures, lengths, strict=True):
                     values.append(side.ask(prompt, num_tokens=length).decode_per_s)

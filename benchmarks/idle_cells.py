@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.engine import DEFAULT, SMALL, story
 from benchmarks.harness import model_facts, report
 from localassist import Settings
-from localassist.engine.governor import usable_cores
+from localassist.engine.cores import usable_cores
 from localassist.engine.llama_backend import LlamaBackend
 from localassist.engine.model_files import ModelFiles
 from localassist.engine.scheduler import Chunk

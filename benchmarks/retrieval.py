@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.harness import Target, compare, report, timed_ms
 from localassist import Client, ScriptedBackend, Settings
-from localassist.engine.governor import usable_cores
+from localassist.engine.cores import usable_cores
 from localassist.retrieval import ranking
 from localassist.retrieval.embed import DIM, MODEL, FastEmbedder, ReferenceEmbedder
 from localassist.retrieval.extract.extractor import Extractor

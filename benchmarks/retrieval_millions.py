@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.harness import Target, report, timed_ms
 from localassist import Settings
-from localassist.engine.governor import usable_cores
+from localassist.engine.cores import usable_cores
 from localassist.retrieval import index as kinds
 from localassist.retrieval.embed import DIM, MODEL, FastEmbedder
 from localassist.retrieval.extract.extractor import Extractor

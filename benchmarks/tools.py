@@ -26,7 +26,7 @@ from benchmarks import berkeley
 from benchmarks.call_time import overheads
 from benchmarks.function_runs import QUIZ, QUIZ_REQUEST, TUTOR, ask, calls_of
 from localassist import Client, Settings
-from localassist.engine.governor import usable_cores
+from localassist.engine.cores import usable_cores
 from localassist.engine.json_schema import problems
 from localassist.engine.model_files import ModelFiles
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from localassist._ids import new_id
 from localassist._owner import new_owner
-from localassist.engine.governor import usable_cores
+from localassist.engine.cores import usable_cores
 from localassist.engine.manifest import Tooling
 from localassist.engine.model_files import (
     ModelFiles,

@@ -116,7 +116,7 @@ def _measure(
     settings: Settings, name: str, *, rounds: int, num_lines: int, heroes: Sequence[str]
 ) -> Speed:
     from localassist import Client
-    from localassist.engine.governor import usable_cores
+    from localassist.engine.cores import usable_cores
 
     with tempfile.TemporaryDirectory(prefix="localassist-bench-") as folder:
         home = Path(folder)

@@ -6,13 +6,8 @@ takes one of their cores, all of them wait for the one that lost it, and fewer t
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from pathlib import Path
 from statistics import fmean
-
-_TOPOLOGY = Path("/sys/devices/system/cpu")
-_CGROUP = Path("/sys/fs/cgroup")
 
 _WINDOW = 6  # steps whose mean is believed
 _TRIAL = 4  # steps that another number of threads is tried for
@@ -22,6 +17,7 @@ _QUIET = 1.2  # two lanes that take less than this times their time have the mac
 _HOPELESS = 1.25  # a trial ends at the first step that is so much slower
 _BETTER = 0.95  # another number must be this much faster to be kept
 _FIRST_PAUSE, _LONGEST_PAUSE = 24, 384  # steps between trials; doubled when a trial fails
+_IDLE = 0.8  # with so much of a core idle, another thread would find one
 
 
 class Governor:
@@ -43,6 +39,8 @@ class Governor:
         self._pause = _FIRST_PAUSE
         self._left = _FIRST_PAUSE
         self._down_step = 1
+        self._num_idle = 0  # cores that the next trial, or this one, takes because they were idle
+        self._idle_pause = _FIRST_PAUSE  # between such trials
 
     @property
     def has_all(self) -> bool:
@@ -76,7 +74,7 @@ class Governor:
         if self.num_threads > 1 and (slower or (suspicious and self.num_threads == self._most)):
             self._begin_trial(max(1, self.num_threads - self._down_step))
         elif self._left <= 0 and self.num_threads < self._most:
-            self._begin_trial(self.num_threads + 1)
+            self._begin_trial(min(self._most, self.num_threads + max(1, self._num_idle)))
         elif self._left <= 0:
             self._believed, self._left = mean, self._pause
 
@@ -94,6 +92,15 @@ class Governor:
             self._pause = self._left = _FIRST_PAUSE
             self._recent.clear()
 
+    def observe_idle(self, num_cores: float) -> None:
+        """So many cores were idle during the last steps: whoever wanted them may have gone.
+
+        Trials come soon then, but become rare where they fail all the same.
+        """
+        wanted = self._trial is None and self.num_threads < self._most
+        if wanted and num_cores >= _IDLE and self._pause - self._left >= self._idle_pause:
+            self._left, self._num_idle = 0, int(num_cores + 1 - _IDLE)
+
     def rebased(self) -> None:
         """What steps are expected to take has changed: ratios of before say nothing any more."""
         if self._trial is not None:
@@ -110,7 +117,11 @@ class Governor:
         assert self._trial is not None, "a trial is judged at its end"
         tried, before = fmean(self._trial[1:]), fmean(self._recent)
         down = self.num_threads < self._before_trial
-        if tried < _BETTER * before:
+        pays = tried < _BETTER * before
+        if self._num_idle and not down:
+            self._idle_pause = _FIRST_PAUSE if pays else min(2 * self._idle_pause, _LONGEST_PAUSE)
+        self._num_idle = 0
+        if pays:
             self._believed, self._pause, self._down_step = tried, _FIRST_PAUSE, 1
         elif down and self.num_threads > 1:
             # Several cores may be taken: one thread fewer then still meets them.
@@ -122,42 +133,3 @@ class Governor:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         self._trial, self._left = None, self._pause
         self._recent.clear()
-
-
-def usable_cores() -> int:
-    """Physical cores that this process may use; at least 1.
-
-    Two threads on one core share its arithmetic units: decoding gains nothing and loses when
-    another program runs. A limit of the control group counts as that many cores.
-    """
-    try:
-        allowed = os.sched_getaffinity(0)
-    except AttributeError:  # not on macOS and Windows
-        return max(1, (os.cpu_count() or 2) // 2)
-    cores = len({_siblings(cpu) for cpu in allowed})
-    return max(1, min(cores, _cgroup_limit()))
-
-
-def _siblings(cpu: int) -> str:
-    try:
-        return (_TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text("ascii")
-    except OSError:
-        return str(cpu)
-
-
-def _cgroup_limit() -> int:
-    """Whole cores that the control group's quota leaves; many where there is none."""
-    unlimited = 1 << 16
-    try:
-        quota, period = (_CGROUP / "cpu.max").read_text("ascii").split()
-    except (OSError, ValueError):
-        try:
-            quota = (_CGROUP / "cpu" / "cpu.cfs_quota_us").read_text("ascii").strip()
-            period = (_CGROUP / "cpu" / "cpu.cfs_period_us").read_text("ascii").strip()
-        except OSError:
-            return unlimited
-    try:
-        cores = int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):  # "max"
-        return unlimited
-    return max(1, int(cores)) if cores > 0 else unlimited

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from localassist.engine.calibration import Calibration
 from localassist.engine.contention import Contention
+from localassist.engine.cores import IdleCores
 from localassist.engine.governor import Governor
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ _MUCH_FASTER = 0.75
 # So many steps with all threads that met nobody, and what was measured beside somebody is measured
 # again; doubled each time, for somebody may come whenever nobody asks.
 _QUIET_STEPS = 20
+# For so many steps it is looked whether cores are idle that were given up; steps must have taken
+# this part of the time meanwhile, for an engine that waits leaves cores idle itself.
+_LOOKED_AT_STEPS = 8
+_BUSY = 0.9
 # So many tokens of a prompt take all threads, whatever the governor says.
 _MUCH_PROMPT = 16
 
@@ -36,7 +41,7 @@ class Pace:
     def __init__(
         self, backend: Backend, scheduler: Scheduler, *, folder: Path | None, fixed: bool,
         clock: Callable[[], float] = time.perf_counter,
-        cpu_clock: Callable[[], float] = time.process_time,
+        cpu_clock: Callable[[], float] = time.process_time, idle_cores: IdleCores | None = None,
     ) -> None:  # fmt: skip
         """Read what was measured before, and use all threads.
 
@@ -47,6 +52,7 @@ class Pace:
             fixed: nothing is measured, and the number of threads never changes.
             clock: seconds.
             cpu_clock: CPU seconds of this process.
+            idle_cores: those of the system.
         """
         self._backend = backend
         self._scheduler = scheduler
@@ -58,6 +64,9 @@ class Pace:
         self._faster: list[tuple[int, float, bool]] = []
         self._contention = Contention(backend.max_threads if backend.keeps_awake else 1)
         self._num_quiet, self._quiet_steps = 0, _QUIET_STEPS
+        self._idle_cores = idle_cores or IdleCores()
+        # Steps with fewer threads since idle cores were looked at, how long they took, and when.
+        self._num_fewer, self._fewer_s, self._looked_at_s = 0, 0.0, 0.0
         self._clock, self._cpu_clock = clock, cpu_clock
         self.use_threads()
 
@@ -101,6 +110,7 @@ class Pace:
             self._governor.observe_apart(seconds=seconds, expected_s=apart_s)
         else:
             self._governor.observe(num_rows=num_rows, seconds=seconds, expected_s=expected_s)
+        self._observe_idle(seconds)
         faster = bool(self._quiet.seconds) and seconds < _MUCH_FASTER * expected_s
         self._faster = [*self._faster, (num_rows, seconds, batch.apart)] if faster else []
         misjudged = len(self._faster) == _TOO_OFTEN
@@ -132,6 +142,24 @@ class Pace:
         if is_doubted and self._num_quiet >= self._quiet_steps:
             self._calibration.again()
             self._num_quiet, self._quiet_steps = 0, 2 * self._quiet_steps
+
+    def _observe_idle(self, seconds: float) -> None:
+        """Fewer threads see nothing of a core that somebody has left; the system does."""
+        if self._governor.has_all:
+            self._num_fewer = 0
+            return
+        if self._num_fewer:
+            self._fewer_s += seconds
+        if self._num_fewer > _LOOKED_AT_STEPS:
+            num_idle = self._idle_cores.count()
+            worked = self._fewer_s >= _BUSY * (self._clock() - self._looked_at_s)
+            if num_idle is not None and worked:
+                self._governor.observe_idle(num_idle)
+            self._num_fewer = 0
+        if not self._num_fewer:
+            self._fewer_s, self._looked_at_s = 0.0, self._clock()
+            self._idle_cores.begin()
+        self._num_fewer += 1
 
     def _believe_steps(self) -> None:
         """Calibration was disturbed: what the last steps have taken counts instead."""

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import os
 from statistics import mode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localassist.engine import governor as module
-from localassist.engine.governor import Governor, usable_cores
+from localassist.engine.governor import Governor
 
 
 class Cores:
@@ -66,6 +64,53 @@ def test_the_threads_come_back_when_the_machine_is_quiet_again(cores):
     machine.run(governor, steps=1500)
     machine.others = 0
     assert machine.settle(governor, steps=1000) == cores
+
+
+def left_alone(cores, others):
+    """A machine that was busy for long, and its governor, which has just tried in vain."""
+    machine, governor = Cores(cores), Governor(cores)
+    machine.others = others
+    settled = machine.settle(governor, steps=1500)
+    while machine.run(governor, steps=1) == [settled]:
+        pass
+    while machine.run(governor, steps=1) != [settled]:
+        pass
+    machine.run(governor, steps=60)
+    return machine, governor
+
+
+@pytest.mark.parametrize(("cores", "others"), [(2, 1), (4, 1), (8, 4)])
+def test_the_threads_come_back_at_once_when_cores_are_idle(cores, others):
+    machine, governor = left_alone(cores, others)
+    machine.others = 0
+    for _ in range(3):
+        governor.observe_idle(cores - governor.num_threads - 0.05)
+        machine.run(governor, steps=8)
+    assert governor.num_threads == cores
+
+
+@pytest.mark.parametrize("num_cores", [0.0, 0.5, 0.75])
+def test_half_a_core_is_not_idle(num_cores):
+    machine, governor = left_alone(2, 1)
+    governor.observe_idle(num_cores)
+    assert machine.run(governor, steps=100) == [1] * 100
+
+
+def test_idle_cores_that_are_of_no_use_are_tried_less_and_less_often():
+    """A limit of the control group, say: the cores are idle, but not for us."""
+    machine, governor = left_alone(4, 1)
+    used = []
+    for _ in range(250):
+        governor.observe_idle(1.0)
+        used += machine.run(governor, steps=8)
+    assert 0 < used.count(4) <= 40
+
+
+def test_all_threads_look_for_no_idle_cores():
+    machine, governor = Cores(2), Governor(2)
+    machine.run(governor, steps=100)
+    governor.observe_idle(1.0)
+    assert set(machine.run(governor, steps=100)) == {2}
 
 
 @pytest.mark.parametrize("most", [2, 8])
@@ -171,62 +216,3 @@ def test_there_is_always_a_thread_and_never_more_than_allowed(most, times):
     for seconds in times:
         governor.observe(num_rows=1, seconds=seconds, expected_s=1.0)
         assert 1 <= governor.num_threads <= max(1, most)
-
-
-# --- cores ---
-
-
-@pytest.fixture
-def system(tmp_path, monkeypatch):
-    """A machine of 4 cores with two threads each, described by files in a folder."""
-    for cpu in range(8):
-        file = tmp_path / f"cpu{cpu}" / "topology" / "thread_siblings_list"
-        file.parent.mkdir(parents=True)
-        file.write_text(f"{cpu % 4},{cpu % 4 + 4}\n")
-    monkeypatch.setattr(module, "_TOPOLOGY", tmp_path)
-    monkeypatch.setattr(module, "_CGROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    (tmp_path / "cgroup" / "cpu").mkdir(parents=True)
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("allowed", "cores"), [(range(8), 4), ({0, 4}, 1), ({0, 1}, 2), ({0, 1, 5}, 2), ({3}, 1)]
-)
-def test_two_threads_of_a_core_count_once(system, monkeypatch, allowed, cores):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(allowed), raising=False)
-    assert usable_cores() == cores
-
-
-def test_without_a_topology_every_cpu_is_a_core(system, monkeypatch):
-    monkeypatch.setattr(module, "_TOPOLOGY", system / "nothing")
-    assert usable_cores() == 8
-
-
-@pytest.mark.parametrize(("count", "cores"), [(8, 4), (1, 1), (None, 1)])
-def test_where_affinity_is_unknown_half_the_cpus_are_cores(system, monkeypatch, count, cores):
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: count)
-    assert usable_cores() == cores
-
-
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({"cpu.max": "max 100000\n"}, 4),
-        ({"cpu.max": "200000 100000\n"}, 2),
-        ({"cpu.max": "250000 100000\n"}, 2),
-        ({"cpu.max": "50000 100000\n"}, 1),
-        ({"cpu.max": "6400000 100000\n"}, 4),
-        ({"cpu.max": "100000 0\n"}, 4),
-        ({"cpu.max": "what is this\n"}, 4),
-        ({"cpu.max": ""}, 4),
-        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
-        ({"cpu/cpu.cfs_quota_us": "300000\n"}, 4),
-    ],
-)
-def test_a_limit_of_the_control_group_counts_as_so_many_cores(system, files, cores):
-    for name, text in files.items():
-        (system / "cgroup" / name).write_text(text)
-    assert usable_cores() == cores

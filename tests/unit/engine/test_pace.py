@@ -29,6 +29,7 @@ class FakeBackend:
         self.num_timed = 0
         self.share, self.is_full = 1.0, False
         self.now_s = self.cpu_s = 0.0
+        self.num_idle = None  # cores
 
     def use_threads(self, num_threads):
         self.num_threads = num_threads
@@ -49,11 +50,22 @@ class FakeBackend:
         return seconds
 
 
+class FakeIdleCores:
+    def __init__(self, backend):
+        self.backend = backend
+
+    def begin(self):
+        pass
+
+    def count(self):
+        return self.backend.num_idle
+
+
 def new_pace(backend, *, fixed=False, folder=None):
     scheduler = SimpleNamespace(plan=StepPlan(), side_ctx=0)
     backend.pace = Pace(
         backend, scheduler, folder=folder, fixed=fixed, clock=lambda: backend.now_s,
-        cpu_clock=lambda: backend.cpu_s,
+        cpu_clock=lambda: backend.cpu_s, idle_cores=FakeIdleCores(backend),
     )  # fmt: skip
     return backend.pace
 
@@ -242,3 +254,44 @@ def test_a_moment_tells_nothing():
     prompt(backend, share=0.5)
     prompt(backend, share=1.0, seconds=0.0005)
     assert not backend.spins_long
+
+
+def work(backend, *, steps, busy, pause_s=0.0):
+    """Go on beside a program on one of two cores, or by itself; used threads."""
+    used = []
+    for _ in range(steps):
+        used.append(backend.num_threads)
+        slow = 4 if busy and backend.num_threads == 2 else 1
+        seconds = ROW_S * 2 / backend.num_threads * slow
+        backend.now_s += seconds + pause_s
+        answer(backend, seconds=seconds, share=0.5 if slow > 1 else 1.0)
+    return used
+
+
+def left_alone():
+    """Of two cores another program had one for long; whether it still does was tried just now."""
+    backend = FakeBackend()
+    measured_pace(backend)
+    work(backend, steps=1500, busy=True)
+    while work(backend, steps=1, busy=True) == [1]:
+        pass
+    while work(backend, steps=1, busy=True) == [2]:
+        pass
+    work(backend, steps=60, busy=True)
+    return backend
+
+
+def test_a_core_that_another_program_has_left_is_used_again_soon():
+    backend = left_alone()
+    backend.num_idle = 0.0
+    assert set(work(backend, steps=100, busy=True)) == {1}
+    backend.num_idle = 1.0
+    used = work(backend, steps=40, busy=False)
+    assert used[-20:] == [2] * 20
+
+
+@pytest.mark.parametrize(("num_idle", "pause_s"), [(1.0, 5.0), (None, 0.0)])
+def test_an_engine_that_waited_left_the_core_idle_itself(num_idle, pause_s):
+    backend = left_alone()
+    backend.num_idle = num_idle
+    assert set(work(backend, steps=100, busy=True, pause_s=pause_s)) == {1}

@@ -16,7 +16,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.engine_peers import PEERS, installed
@@ -43,6 +43,13 @@ TOPICS = (
     "tides", "sourdough", "the French revolution", "compound interest", "chess openings",
     "photosynthesis", "sonnets", "the immune system",
 )  # fmt: skip
+# Sides that take turns: how many steps at a time, how often, and how many answers.
+STEPS_A_TURN, TURNS_AN_ANSWER, ANSWERS_A_ROUND = 6, 16, 2
+SAMPLINGS: dict[str, dict[str, Any]] = {
+    "temperature 0": {},
+    "temperature 0.8": {"temperature": 0.8},
+    "at the model's own settings": {"own_sampling": True},
+}
 # A sentence of about 37 tokens; the number keeps the sentences apart.
 SENTENCE = (
     "{}. The harbour master kept a ledger of every ship that came in, and of some that did not; "
@@ -137,11 +144,7 @@ class EngineBench:
     def stream(self) -> None:
         """One answer, beside the bare loop."""
         ours, bare = self._side("ours", speculate=False), self._side("bare")
-        for figure, sampling in (
-            ("temperature 0", {}),
-            ("temperature 0.8", {"temperature": 0.8}),
-            ("at the model's own settings", {"own_sampling": True}),
-        ):
+        for figure, sampling in SAMPLINGS.items():
             prompt = chat("Write a long letter about the sea.")
             self._compare(
                 f"one stream, {figure}",
@@ -153,6 +156,48 @@ class EngineBench:
         self._report("Python's share of a step", [ours.do("share")], unit="", target=Target(0.02))
         ours.close()
         bare.close()
+
+    def steps(self) -> None:
+        """The steps of one answer, beside the bare loop's: a few in turn, as machines wander."""
+        prompt = chat("Write a long letter about the sea.")
+        rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in SAMPLINGS}
+        with tempfile.TemporaryDirectory() as folder:  # of what steps were measured to cost
+            for _ in range(self._rounds):
+                # New ones each time: where memory happens to lie makes a percent.
+                ours = self._side("ours", speculate=False, home=Path(folder))
+                bare = self._side("bare")
+                for name, sampling in SAMPLINGS.items():
+                    rounds[name].append(self._in_turn(ours, bare, prompt, sampling))
+                ours.close()
+                bare.close()
+        for name, pairs in rounds.items():
+            for index, side in enumerate(("ours", "bare")):
+                values = [1 / pair[index] for pair in pairs]
+                self._report(f"steps in turn, {name}, {side}", values, unit="/s")
+            self._report(
+                f"steps in turn, {name}, ours / bare",
+                [theirs / mine for mine, theirs in pairs],
+                unit="ratio",
+                target=Target(0.97, at_least=True),
+            )
+
+    def _in_turn(
+        self, ours: Side, bare: Side, prompt: str, sampling: dict[str, Any]
+    ) -> tuple[float, float]:
+        """Seconds of a step of each, over some answers, a few steps at a time."""
+        sides = ours, bare
+        seconds: tuple[list[float], list[float]] = [], []
+        for _ in range(ANSWERS_A_ROUND):
+            for side in sides:
+                side.begin(prompt, 1 + TURNS_AN_ANSWER * STEPS_A_TURN, **sampling)
+            for turn in range(TURNS_AN_ANSWER):
+                order = (0, 1) if turn % 2 == 0 else (1, 0)  # ours ends last, and then rests
+                done = {index: sides[index].go(STEPS_A_TURN) for index in order}
+                length = min(map(len, done.values()))
+                for index, steps in done.items():
+                    # The first step finds threads asleep and caches that are the other side's.
+                    seconds[index].extend(steps[1:length])
+        return fmean(seconds[0]), fmean(seconds[1])
 
     def chats(self) -> None:
         """Several at once, beside the peers."""
@@ -401,8 +446,9 @@ class EngineBench:
 
 
 QUESTIONS: tuple[Callable[[EngineBench], None], ...] = (
-    EngineBench.stream, EngineBench.chats, EngineBench.company, EngineBench.history,
-    EngineBench.constrained, EngineBench.busy, EngineBench.copying, EngineBench.gaps,
+    EngineBench.stream, EngineBench.steps, EngineBench.chats, EngineBench.company,
+    EngineBench.history, EngineBench.constrained,
+    EngineBench.busy, EngineBench.copying, EngineBench.gaps,
     EngineBench.turns, EngineBench.lock, EngineBench.cancelling, EngineBench.hibernation,
 )  # fmt: skip
 

@@ -18,12 +18,15 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from benchmarks.engine_peers import N_BATCH, PEERS, Streaming
 from benchmarks.harness import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # --- the parent's view ---
 
@@ -103,6 +106,14 @@ class Side:
         """Give it the prompts at once."""
         return Answers(**self.do("ask", prompts=prompts, num_tokens=num_tokens, **arguments))
 
+    def begin(self, prompt: str, num_tokens: int, **arguments: Any) -> None:
+        """Have it begin an answer; `go` continues it."""
+        self.do("begin", prompt=prompt, num_tokens=num_tokens, **arguments)
+
+    def go(self, num_steps: int) -> list[float]:
+        """Seconds of so many steps more of the answer, or of fewer at its end."""
+        return list(self.do("go", num_steps=num_steps))
+
     def close(self) -> None:
         """End it."""
         self._process.communicate()
@@ -111,6 +122,59 @@ class Side:
 
 
 # --- in the child ---
+
+
+class Gate:
+    """Lets an engine make so many steps of an answer at a time, so that two sides take turns."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop, self._step = loop, loop._step
+        self._may_go, self._has_stopped = threading.Semaphore(0), threading.Event()
+        self._num_left = 0
+        self._is_open = True
+        self._stamps: list[float] = []
+
+    def begin(self, answer: Callable[[], Any]) -> None:
+        """Have a thread read an answer, and return when its first token is there."""
+
+        def read() -> None:
+            try:
+                answer()
+            finally:
+                self.open()
+
+        self._num_left, self._is_open = 0, False
+        self._has_stopped.clear()
+        self._loop._step = self._stop_before
+        threading.Thread(target=read, daemon=True).start()
+        self._has_stopped.wait()
+
+    def go(self, num_steps: int) -> list[float]:
+        """Seconds of so many steps, what comes between two of them included."""
+        if self._is_open:
+            return []
+        self._has_stopped.clear()
+        self._num_left = num_steps
+        self._may_go.release()
+        self._has_stopped.wait()
+        return [b - a for a, b in itertools.pairwise(self._stamps)]
+
+    def open(self) -> None:
+        """Let everything pass, for the answer has ended, or should."""
+        self._is_open = True
+        self._loop._step = self._step
+        self._may_go.release()
+        self._has_stopped.set()
+
+    def _stop_before(self, batch: Any) -> None:
+        if not batch.num_prefilled:
+            self._stamps.append(time.perf_counter())
+            if not self._num_left and not self._is_open:
+                self._has_stopped.set()
+                self._may_go.acquire()
+                self._stamps = [time.perf_counter()]
+            self._num_left -= 1
+        self._step(batch)
 
 
 class Ours(Streaming):
@@ -132,6 +196,7 @@ class Ours(Streaming):
         loop._settings = replace(loop._settings, speculate=options["speculate"])
         self.rest()
         self._busy = False
+        self._gate: Gate | None = None
 
     @override
     def stream(self, prompt: str, **arguments: Any) -> Any:
@@ -155,6 +220,15 @@ class Ours(Streaming):
         )
         for event in generation:
             yield event.text, event.num_tokens, generation.num_cached_tokens
+
+    def begin(self, prompt: str, num_tokens: int, **arguments: Any) -> None:
+        """Begin an answer; what it says is read as by any caller."""
+        self._gate = Gate(self._engine._loop)
+        self._gate.begin(lambda: list(self.stream(prompt, num_tokens=num_tokens, **arguments)))
+
+    def go(self, num_steps: int) -> list[float]:
+        """Seconds of so many steps of the answer."""
+        return self._gate.go(num_steps) if self._gate else []
 
     def rest(self) -> None:
         """Wait until it has nothing left to measure or to hibernate, which would disturb others."""
@@ -228,6 +302,8 @@ class Ours(Streaming):
         return float(1 - times.decode_s / times.busy_s)
 
     def close(self) -> None:
+        if self._gate:
+            self._gate.open()
         self._using.__exit__(None, None, None)
         self._runtime.close()
 
@@ -284,6 +360,19 @@ class Bare:
             "wall_s": times[-1], "firsts_s": times[:1], "times_s": [times],
             "num_tokens": [num_tokens], "num_cached": [0], "texts": [""],
         }  # fmt: skip
+
+    def begin(self, prompt: str, num_tokens: int, **_arguments: Any) -> None:
+        self._llama.llama_memory_clear(self._memory, True)
+        self._one = self._np.full(1, self._following(self._tokens(prompt)), self._np.int32)
+        self._num_left = num_tokens - 1
+
+    def go(self, num_steps: int) -> list[float]:
+        stamps = [time.perf_counter()]
+        while self._num_left and len(stamps) <= num_steps:
+            self._one[0] = self._following(self._one)
+            self._num_left -= 1
+            stamps.append(time.perf_counter())
+        return [b - a for a, b in itertools.pairwise(stamps)]
 
     def new_tokens(self, prompt: str, start: int) -> float:
         """Seconds to read a prompt's tokens from `start` on; those before are there already."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from localassist._lazy import require
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
 _TOPOLOGY = Path("/sys/devices/system/cpu")
+_STAT = Path("/proc/stat")
 _CGROUP = Path("/sys/fs/cgroup")
 _LEAST_S = 0.2  # idle time is counted in hundredths of a second
 
@@ -23,44 +22,48 @@ class IdleCores:
     def __init__(
         self,
         *,
-        idle_s: Callable[[], Sequence[float]] | None = None,
+        idle_s: Callable[[], Mapping[int, float]] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Look at nothing yet.
 
         Args:
-            idle_s: for each CPU of the system, how long it has been idle since it was started.
+            idle_s: for each CPU, by its number, how long it has been idle since it was started.
             clock: seconds.
         """
         self._idle_s = idle_s or _idle_s
         self._clock = clock
         self._cores = _allowed_cores()
-        self._before: tuple[float, Sequence[float]] | None = None
+        self._began_s = 0.0
+        self._before: Mapping[int, float] = {}
 
     def begin(self) -> None:
         """The time that is looked at begins now."""
-        self._before = self._clock(), self._idle_s()
+        self._began_s, self._before = self._clock(), self._idle_s()
 
     def count(self) -> float | None:
-        """Idle cores since `begin`, on average; None if that is not known.
+        """Idle cores since `begin`, on average; None if that is not known, or not yet.
 
         A core on which one of two CPUs is busy is not idle.
         """
-        if self._before is None or not self._cores:
+        seconds, now, before = self._clock() - self._began_s, self._idle_s(), self._before
+        cpus = [cpu for core in self._cores for cpu in core]
+        told = bool(cpus) and all(cpu in now and cpu in before for cpu in cpus)
+        if seconds < _LEAST_S or not told:
             return None
-        began, before = self._before
-        seconds, now = self._clock() - began, self._idle_s()
-        if seconds < _LEAST_S or len(now) != len(before):
-            return None
-        if max((cpu for core in self._cores for cpu in core), default=-1) >= len(now):
-            return None  # some CPUs are switched off, so they are not counted from 0 on
-        idle = [min(1.0, max(0.0, b - a) / seconds) for a, b in zip(before, now, strict=True)]
+        idle = {cpu: min(1.0, max(0.0, now[cpu] - before[cpu]) / seconds) for cpu in cpus}
         return sum(min(idle[cpu] for cpu in core) for core in self._cores)
 
 
-def _idle_s() -> Sequence[float]:
-    psutil: Any = require("psutil", package="psutil")
-    return [each.idle for each in psutil.cpu_times(percpu=True)]
+def _idle_s() -> Mapping[int, float]:
+    try:
+        lines = _STAT.read_text("ascii").splitlines()
+        ticks = os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError):
+        return {}
+    # "cpu3", and times as a user, with low priority, in the system, idle, ...; "cpu" is all of them
+    rows = (line.split() for line in lines if line.startswith("cpu"))
+    return {int(row[0][3:]): int(row[4]) / ticks for row in rows if row[0] != "cpu"}
 
 
 def usable_cores() -> int:

@@ -24,8 +24,8 @@ def drawn_of_filtered(peaks: Peaks, position: float, params: SamplingParams) -> 
         position: from 0, where the heaviest one begins, to 1.
         params: temperature, above 0, and filters.
     """
-    if params.top_k and params.top_p >= 1 and params.min_p < LEAST_WEIGHT:
-        return _drawn_after_all(peaks, position, params)  # what is left is seldom heavy
+    if params.top_p >= 1 and params.min_p < LEAST_WEIGHT:
+        return _drawn_after_all(peaks, position, params)  # some of what is left weighs little
     likely = Likely(peaks, params.temperature)
     weights = likely.weights
     order = sorted(range(len(weights)), key=weights.__getitem__, reverse=True)
@@ -43,6 +43,8 @@ def drawn_of_filtered(peaks: Peaks, position: float, params: SamplingParams) -> 
 def _num_kept(weights: list[float], params: SamplingParams, *, others: float) -> int | None:
     """How many are left of tokens, the heaviest first; None if lighter ones may be left, too.
 
+    top_p or a min_p that no lighter token reaches must be among the filters.
+
     Args:
         weights: of the heaviest.
         params: filters.
@@ -58,11 +60,10 @@ def _num_kept(weights: list[float], params: SamplingParams, *, others: float) ->
         reached = bisect_left(ends, params.top_p * (ends[-1] + others)) + 1
         if reached > kept and others:
             return None
-        kept, others = min(kept, reached), 0.0
+        kept = min(kept, reached)
     if params.min_p > 0:
-        others = others if params.min_p < LEAST_WEIGHT else 0.0
         kept = max(1, bisect_right(weights, -params.min_p, hi=kept, key=lambda each: -each))
-    return None if others else kept
+    return kept
 
 
 def _drawn_after_all(peaks: Peaks, position: float, params: SamplingParams) -> int:

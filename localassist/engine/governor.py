@@ -73,7 +73,7 @@ class Governor:
         suspicious = self._left <= 0 and mean > _SUSPICIOUS
         if self.num_threads > 1 and (slower or (suspicious and self.num_threads == self._most)):
             self._begin_trial(max(1, self.num_threads - self._down_step))
-        elif self._left <= 0 and self.num_threads < self._most:
+        elif (self._left <= 0 or self._num_idle) and self.num_threads < self._most:
             self._begin_trial(min(self._most, self.num_threads + max(1, self._num_idle)))
         elif self._left <= 0:
             self._believed, self._left = mean, self._pause
@@ -89,6 +89,7 @@ class Governor:
         if quiet and self.num_threads < self._most:
             self.num_threads = self._most
             self._believed = self._trial = None
+            self._num_idle = 0
             self._pause = self._left = _FIRST_PAUSE
             self._recent.clear()
 
@@ -99,13 +100,14 @@ class Governor:
         """
         wanted = self._trial is None and self.num_threads < self._most
         if wanted and num_cores >= _IDLE and self._pause - self._left >= self._idle_pause:
-            self._left, self._num_idle = 0, int(num_cores + 1 - _IDLE)
+            self._num_idle = int(num_cores + 1 - _IDLE)
 
     def rebased(self) -> None:
         """What steps are expected to take has changed: ratios of before say nothing any more."""
         if self._trial is not None:
             self.num_threads = self._before_trial
         self._trial = self._believed = None
+        self._num_idle = 0
         self._recent.clear()
         self._recent_apart.clear()
 

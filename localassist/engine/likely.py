@@ -31,7 +31,8 @@ class Likely:
     numpy costs some 10 us: there are few of them, and where there are methods, these.
 
     Attributes:
-        tokens: ids of those that weigh LEAST_WEIGHT or more, ascending, shape (k,).
+        tokens: ids of those that weigh LEAST_WEIGHT or more, ascending, shape (k,); none where too
+            many columns hold such a token.
         weights: of theirs, shape (k,).
         others: what all other tokens weigh together, at least and at most.
     """
@@ -79,13 +80,18 @@ class Likely:
         of its column. One that weighs less is taken only so often; else everything is drawn anew.
         """
         ends = list(accumulate(self.weights, initial=0.0))
+        outside: Any = None
         at_least, at_most = self.others
         while True:
             amount = random() * (ends[-1] + at_most)
             if amount < ends[-1]:
                 return self.tokens[bisect_right(ends, amount) - 1]
-            inside = amount < ends[-1] + at_least
-            token = self._faint(amount - ends[-1]) if inside else self._outside(random)
+            if amount < ends[-1] + at_least:
+                token = self._faint(amount - ends[-1])
+            else:
+                if outside is None:
+                    outside = self._bounds.cumsum(dtype="float64")
+                token = self._outside(outside, random)
             if token is not None:
                 return token
 
@@ -95,10 +101,9 @@ class Likely:
         place = int(ends.searchsorted(amount, side="right"))
         return self._tokens([place])[0] if place < len(ends) else None
 
-    def _outside(self, random: Callable[[], float]) -> int | None:
+    def _outside(self, ends: Any, random: Callable[[], float]) -> int | None:
         """A token of the other columns; None if it weighs less than it was drawn for."""
         peaks = self._peaks
-        ends = self._bounds.cumsum(dtype="float64")
         column = int(ends.searchsorted(random() * float(ends[-1]), side="right"))
         line = int(random() * len(peaks.lines))
         if column >= (len(ends) if line == len(peaks.lines) - 1 else peaks.distance):

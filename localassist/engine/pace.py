@@ -27,10 +27,8 @@ _MUCH_FASTER = 0.75
 # So many steps with all threads that met nobody, and what was measured beside somebody is measured
 # again; doubled each time, for somebody may come whenever nobody asks.
 _QUIET_STEPS = 20
-# For so many steps it is looked whether cores are idle that were given up; steps must have taken
-# this part of the time meanwhile, for an engine that waits leaves cores idle itself.
+# For so many steps it is looked whether cores are idle that were given up.
 _LOOKED_AT_STEPS = 8
-_BUSY = 0.9
 # So many tokens of a prompt take all threads, whatever the governor says.
 _MUCH_PROMPT = 16
 
@@ -65,8 +63,8 @@ class Pace:
         self._contention = Contention(backend.max_threads if backend.keeps_awake else 1)
         self._num_quiet, self._quiet_steps = 0, _QUIET_STEPS
         self._idle_cores = idle_cores or IdleCores()
-        # Steps with fewer threads since idle cores were looked at, how long they took, and when.
-        self._num_fewer, self._fewer_s, self._looked_at_s = 0, 0.0, 0.0
+        # Steps with fewer threads since idle cores are looked at, their CPU time, and since when.
+        self._num_fewer, self._fewer_cpu_s, self._looked_at_s = 0, 0.0, 0.0
         self._clock, self._cpu_clock = clock, cpu_clock
         self.use_threads()
 
@@ -110,7 +108,7 @@ class Pace:
             self._governor.observe_apart(seconds=seconds, expected_s=apart_s)
         else:
             self._governor.observe(num_rows=num_rows, seconds=seconds, expected_s=expected_s)
-        self._observe_idle(seconds)
+        self._observe_idle(cpu_s)
         faster = bool(self._quiet.seconds) and seconds < _MUCH_FASTER * expected_s
         self._faster = [*self._faster, (num_rows, seconds, batch.apart)] if faster else []
         misjudged = len(self._faster) == _TOO_OFTEN
@@ -143,23 +141,27 @@ class Pace:
             self._calibration.again()
             self._num_quiet, self._quiet_steps = 0, 2 * self._quiet_steps
 
-    def _observe_idle(self, seconds: float) -> None:
-        """Fewer threads see nothing of a core that somebody has left; the system does."""
+    def _observe_idle(self, cpu_s: float) -> None:
+        """Fewer threads see nothing of a core that somebody has left; the system does.
+
+        What our own threads leave idle while they wait is no free core.
+        """
         if self._governor.has_all:
             self._num_fewer = 0
             return
-        if self._num_fewer:
-            self._fewer_s += seconds
-        if self._num_fewer > _LOOKED_AT_STEPS:
-            num_idle = self._idle_cores.count()
-            worked = self._fewer_s >= _BUSY * (self._clock() - self._looked_at_s)
-            if num_idle is not None and worked:
-                self._governor.observe_idle(num_idle)
-            self._num_fewer = 0
-        if not self._num_fewer:
-            self._fewer_s, self._looked_at_s = 0.0, self._clock()
-            self._idle_cores.begin()
         self._num_fewer += 1
+        self._fewer_cpu_s += cpu_s
+        if self._num_fewer == 1:
+            self._fewer_cpu_s, self._looked_at_s = 0.0, self._clock()
+            self._idle_cores.begin()
+        elif self._num_fewer > _LOOKED_AT_STEPS:
+            num_idle = self._idle_cores.count()
+            if num_idle is None:  # it is too early, or never known
+                return
+            seconds = self._clock() - self._looked_at_s
+            waiting = max(0.0, self._governor.num_threads - self._fewer_cpu_s / seconds)
+            self._governor.observe_idle(num_idle - waiting)
+            self._num_fewer = 0
 
     def _believe_steps(self) -> None:
         """Calibration was disturbed: what the last steps have taken counts instead."""

@@ -59,7 +59,7 @@ class Peaks:
 
     def _lay_out(self, length: int) -> None:
         self._length = length
-        num_lines = min(_NUM_LINES, length)
+        num_lines = min(_NUM_LINES, max(1, length // _NUM_LINES))  # no fewer columns than lines
         self.distance = length // num_lines
         self._shape = num_lines, length - (num_lines - 1) * self.distance
         self.maxima = self._np.empty(self._shape[1], self._np.float32)

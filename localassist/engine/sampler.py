@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from localassist.engine.peaks import Logits
     from localassist.engine.request import SamplingParams
-
-    Logits = npt.NDArray[np.float32]
 
 # What is cooler is as good as greedy, and its inverse might be infinite.
 _COOLEST = 1e-6

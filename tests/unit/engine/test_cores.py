@@ -72,14 +72,15 @@ class Machine:
 
     def __init__(self, num_cpus=8):
         self.now_s = 5.0
-        self.idle_s = [100.0 + cpu for cpu in range(num_cpus)]
+        self.idle_s = {cpu: 100.0 + cpu for cpu in range(num_cpus)}
 
     def cores(self):
-        return IdleCores(idle_s=lambda: list(self.idle_s), clock=lambda: self.now_s)
+        return IdleCores(idle_s=lambda: dict(self.idle_s), clock=lambda: self.now_s)
 
     def run(self, seconds, *, idle):
         self.now_s += seconds
-        self.idle_s = [a + part * seconds for a, part in zip(self.idle_s, idle, strict=True)]
+        for cpu in self.idle_s:
+            self.idle_s[cpu] += idle[cpu] * seconds
 
 
 def idle_after(machine, seconds, *, idle):
@@ -110,17 +111,34 @@ def test_idle_cores_are_counted_since_the_beginning(system):
 
 
 def test_what_the_system_does_not_tell_is_not_known(system, monkeypatch):
-    machine = Machine(4)  # CPUs are switched off
+    machine = Machine()
     assert machine.cores().count() is None
-    assert idle_after(machine, 1.0, idle=[1.0] * 4) is None
     assert idle_after(Machine(), 0.1, idle=[1.0] * 8) is None
+    del machine.idle_s[1]  # it is switched off
+    assert idle_after(machine, 1.0, idle=[1.0] * 8) is None
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert idle_after(Machine(), 1.0, idle=[1.0] * 8) is None
 
 
-def test_this_machine_tells():
-    cores = IdleCores()
+def test_cpus_are_known_by_their_numbers(system, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 3}, raising=False)
+    machine = Machine()
+    del machine.idle_s[1]
+    assert idle_after(machine, 1.0, idle=[1, 1, 0, 0.5, 1, 1, 1, 1]) == pytest.approx(0.5)
+
+
+def test_the_system_says_how_long_cpus_were_idle(system, monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2}, raising=False)
+    monkeypatch.setattr(os, "sysconf", lambda _: 100)
+    stat = tmp_path / "stat"
+    monkeypatch.setattr(module, "_STAT", stat)
+    now_s = 0.0
+    cores = IdleCores(clock=lambda: now_s)
+    cores.begin()  # there is no such file yet
+    assert cores.count() is None
+    lines = "cpu  9 9 9 {} 0 0\ncpu0 1 2 3 {} 0 0\ncpu2 1 2 3 {} 5 0\nintr 1 2 3\n"
+    stat.write_text(lines.format(1200, 1000, 200))
     cores.begin()
-    while (count := cores.count()) is None:
-        pass
-    assert 0 <= count <= (os.cpu_count() or 1)
+    now_s = 2.0
+    stat.write_text(lines.format(1550, 1150, 400))
+    assert cores.count() == pytest.approx(0.75 + 1.0)

@@ -75,7 +75,7 @@ def test_it_is_the_token_that_a_sort_of_all_gives(seed, size, spread, position, 
 def test_what_weighs_little_counts_where_it_is_much_together(others, weight, params):
     """Tokens that are not looked at one by one, near the likely one and far from it."""
     logits = np.full(128_000, -40.0, np.float32)
-    logits[-others:] = np.log(weight) - np.linspace(0, 0.01, others)  # no two alike
+    logits[-others:] = np.log(weight) - np.linspace(0, 0.01, others)  # hardly two alike
     logits[77] = 0.0
     for position in (0.0, 0.35, 0.7, 0.99):
         found = drawn_of_filtered(peaks_of(logits), position, params)
@@ -83,11 +83,14 @@ def test_what_weighs_little_counts_where_it_is_much_together(others, weight, par
 
 
 class Sparing(Peaks):
-    """Does not weigh all of a row."""
+    """Neither weighs nor orders a row's tokens."""
 
     def weigh(self, logits, temperature, *, out):
         assert logits.size < len(self.logits) / 4
         return super().weigh(logits, temperature, out=out)
+
+    def best(self, count):
+        raise AssertionError(count)
 
 
 @pytest.mark.parametrize("top_k", [0, 1, 5, 40, 4000])

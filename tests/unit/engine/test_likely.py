@@ -14,7 +14,7 @@ from localassist.engine.peaks import Peaks
 
 ROWS = hnp.arrays(
     np.float32,
-    st.integers(1, 300),
+    st.integers(1, 300) | st.integers(1020, 1100),
     elements=st.one_of(st.floats(-40, 8, width=32), st.sampled_from([-np.inf, 0.0, 8.0])),
 ).filter(lambda logits: np.isfinite(logits.max()))
 TEMPERATURES = st.floats(0.05, 10)
@@ -50,7 +50,7 @@ def test_what_weighs_something_is_named_and_the_others_are_bounded(logits, tempe
 def rows():
     """Vocabularies that 32 divides and not, with few likely tokens, many, and nothing but these."""
     random = np.random.Generator(np.random.PCG64(11))
-    for size in (1, 31, 4096, 5001):
+    for size in (1, 31, 1055, 4096, 5001):
         yield f"{size} alike", np.zeros(size, np.float32)
         yield f"{size} apart", random.normal(0, 4, size).astype(np.float32)
         one_likely = random.normal(-9, 1, size).astype(np.float32)

@@ -20,7 +20,8 @@ class FakeBackend:
 
     fingerprint, splits_evenly, side_ctx = "a model", False, 0
 
-    def __init__(self, max_threads=2, *, keeps_awake=True):
+    def __init__(self, max_threads=2, *, keeps_awake=True, row_s=ROW_S):
+        self.row_s = row_s
         self.keeps_awake = keeps_awake
         self.max_threads = self.num_threads = max_threads
         self.spins_long = False
@@ -44,21 +45,25 @@ class FakeBackend:
         self.num_timed += 1
         if self.num_timed == self.fails_after:
             raise DecodeError("no memory")
-        seconds = ROW_S * num_rows * self.max_threads / self.num_threads / self.share
+        seconds = self.row_s * num_rows * self.max_threads / self.num_threads / self.share
         self.now_s += seconds
         self.cpu_s += self.num_threads * self.share * seconds
         return seconds
 
 
 class FakeIdleCores:
+    """The system tells nothing of less than 0.2 s."""
+
     def __init__(self, backend):
         self.backend = backend
+        self.began_s = 0.0
 
     def begin(self):
-        pass
+        self.began_s = self.backend.now_s
 
     def count(self):
-        return self.backend.num_idle
+        is_told = self.backend.now_s - self.began_s >= 0.2
+        return self.backend.num_idle if is_told else None
 
 
 def new_pace(backend, *, fixed=False, folder=None):
@@ -256,42 +261,47 @@ def test_a_moment_tells_nothing():
     assert not backend.spins_long
 
 
-def work(backend, *, steps, busy, pause_s=0.0):
+def work(backend, *, steps, busy, pause_s=0.0, share=1.0):
     """Go on beside a program on one of two cores, or by itself; used threads."""
     used = []
     for _ in range(steps):
         used.append(backend.num_threads)
         slow = 4 if busy and backend.num_threads == 2 else 1
-        seconds = ROW_S * 2 / backend.num_threads * slow
+        seconds = backend.row_s * 2 / backend.num_threads * slow
         backend.now_s += seconds + pause_s
-        answer(backend, seconds=seconds, share=0.5 if slow > 1 else 1.0)
+        answer(backend, seconds=seconds, share=0.5 if slow > 1 else share)
     return used
 
 
-def left_alone():
+def left_alone(**given):
     """Of two cores another program had one for long; whether it still does was tried just now."""
-    backend = FakeBackend()
+    backend = FakeBackend(**given)
+    backend.num_idle = 0.0
     measured_pace(backend)
-    work(backend, steps=1500, busy=True)
-    while work(backend, steps=1, busy=True) == [1]:
-        pass
-    while work(backend, steps=1, busy=True) == [2]:
-        pass
+    used = work(backend, steps=1500, busy=True)
+    for wanted in (2, 1):  # the next trial begins, and ends
+        for _ in range(500):
+            if used[-1] == wanted:
+                break
+            used += work(backend, steps=1, busy=True)
     work(backend, steps=60, busy=True)
     return backend
 
 
-def test_a_core_that_another_program_has_left_is_used_again_soon():
-    backend = left_alone()
-    backend.num_idle = 0.0
+@pytest.mark.parametrize("row_s", [ROW_S, 0.004])
+def test_a_core_that_another_program_has_left_is_used_again_soon(row_s):
+    backend = left_alone(row_s=row_s)
     assert set(work(backend, steps=100, busy=True)) == {1}
     backend.num_idle = 1.0
-    used = work(backend, steps=40, busy=False)
+    used = work(backend, steps=70, busy=False)
     assert used[-20:] == [2] * 20
 
 
-@pytest.mark.parametrize(("num_idle", "pause_s"), [(1.0, 5.0), (None, 0.0)])
-def test_an_engine_that_waited_left_the_core_idle_itself(num_idle, pause_s):
+@pytest.mark.parametrize(
+    ("num_idle", "pause_s", "share"), [(1.0, 5.0, 1.0), (1.0, 0.0, 0.7), (None, 0.0, 1.0)]
+)
+def test_what_the_engine_leaves_idle_itself_is_no_free_core(num_idle, pause_s, share):
     backend = left_alone()
+    work(backend, steps=20, busy=True, pause_s=pause_s, share=share)
     backend.num_idle = num_idle
-    assert set(work(backend, steps=100, busy=True, pause_s=pause_s)) == {1}
+    assert set(work(backend, steps=100, busy=True, pause_s=pause_s, share=share)) == {1}

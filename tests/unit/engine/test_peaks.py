@@ -10,7 +10,7 @@ from localassist.engine.peaks import Peaks
 
 ROWS = hnp.arrays(
     np.float32,
-    st.integers(1, 300),  # some columns and a part of a line, or no whole column at all
+    st.integers(1, 300) | st.integers(1020, 1100),  # lines that overlap, and some that do not
     elements=st.one_of(
         st.floats(-8, 8, width=32), st.sampled_from([-np.inf, 0.0, 3.0])  # ties, and masks
     ),

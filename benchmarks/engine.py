@@ -20,6 +20,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.engine_peers import PEERS, installed
+from benchmarks.engine_prompts import INSTRUCTIONS, SCHEMA, TOPICS, chat, story
 from benchmarks.engine_sides import Side
 from benchmarks.harness import Target, compare, model_facts, report
 from localassist import Settings
@@ -35,14 +36,6 @@ N_CTX = 8192
 # Of llama.cpp's servers, one that has several slots keeps conversations in them, while one that has
 # one has to fetch them back from its cache in RAM; node-llama-cpp keeps a sequence for each.
 TURN_SLOTS = {"server": 8, "xllamacpp": 1, "node-llama-cpp": 4}
-INSTRUCTIONS = (
-    "You are a patient tutor. Answer in the learner's own words, give one example from daily life, "
-    "and never use a term that you have not explained before. "
-) * 4
-TOPICS = (
-    "tides", "sourdough", "the French revolution", "compound interest", "chess openings",
-    "photosynthesis", "sonnets", "the immune system",
-)  # fmt: skip
 # Sides that take turns: how many steps at a time, how often, and how many answers.
 STEPS_A_TURN, TURNS_AN_ANSWER, ANSWERS_A_ROUND = 6, 16, 2
 SAMPLINGS: dict[str, dict[str, Any]] = {
@@ -50,47 +43,6 @@ SAMPLINGS: dict[str, dict[str, Any]] = {
     "temperature 0.8": {"temperature": 0.8},
     "at the model's own settings": {"own_sampling": True},
 }
-# A sentence of about 37 tokens; the number keeps the sentences apart.
-SENTENCE = (
-    "{}. The harbour master kept a ledger of every ship that came in, and of some that did not; "
-    "on quiet evenings she read their names aloud. "
-)
-TOKENS_A_SENTENCE = 35
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "title": {"type": "string"},
-        "steps": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "what": {"type": "string"},
-                    "level": {"enum": ["easy", "middle", "hard"]},
-                    "minutes": {"type": "integer"},
-                },
-                "required": ["what", "level", "minutes"],
-                "additionalProperties": False,
-            },
-        },
-    },
-    "required": ["title", "steps"],
-    "additionalProperties": False,
-}
-
-
-def chat(*turns: str, system: str = INSTRUCTIONS) -> str:
-    """A prompt in ChatML, which all listed models know."""
-    text = f"<|im_start|>system\n{system}<|im_end|>\n"
-    for index, turn in enumerate(turns):
-        text += f"<|im_start|>{('user', 'assistant')[index % 2]}\n{turn}<|im_end|>\n"
-    return text + "<|im_start|>assistant\n"
-
-
-def story(num_tokens: int, *, first: int = 0) -> str:
-    """About so many tokens; a different text for each `first`."""
-    count = num_tokens // TOKENS_A_SENTENCE
-    return "".join(SENTENCE.format(first + number) for number in range(count))
 
 
 @contextmanager

@@ -13,7 +13,8 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.engine import DEFAULT, SMALL, story
+from benchmarks.engine import DEFAULT, SMALL
+from benchmarks.engine_prompts import story
 from benchmarks.harness import model_facts, report
 from localassist import Settings
 from localassist.engine.cores import usable_cores

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 
 import pytest
 
@@ -142,3 +144,12 @@ def test_the_system_says_how_long_cpus_were_idle(system, monkeypatch, tmp_path):
     now_s = 2.0
     stat.write_text(lines.format(1550, 1150, 400))
     assert cores.count() == pytest.approx(0.75 + 1.0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_this_machine_tells():
+    cores, deadline = IdleCores(), time.monotonic() + 10
+    cores.begin()
+    while (count := cores.count()) is None:
+        assert time.monotonic() < deadline
+    assert 0 <= count <= (os.cpu_count() or 1)

@@ -77,7 +77,9 @@ class Operation:
 
         Raises:
             BadRequestError: an argument is missing, unknown or wrong.
+            ClosedError: the client is another process's.
         """
+        runtime.check_process()
         if len(args) > len(self.path_params):
             raise BadRequestError(
                 f"'{self.name}' takes {len(self.path_params)} positional arguments, "

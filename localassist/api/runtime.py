@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from localassist._ids import new_id
@@ -24,6 +26,7 @@ from localassist.engine.model_files import (
 from localassist.engine.pool import EnginePool
 from localassist.engine.request import SamplingParams
 from localassist.engine.tool_dialect import ToolHabits, dialect_of
+from localassist.errors import ClosedError
 from localassist.retrieval.embed import MODEL as EMBEDDING_MODEL
 from localassist.retrieval.rerank import FOLDER as RERANKER_FOLDER
 from localassist.retrieval.retrieval import Retrieval
@@ -70,6 +73,7 @@ class Runtime:
             make_id: makes an id of a prefix.
             embedder: used instead of the embedding model; for tests.
         """
+        self._process = os.getpid()
         self.settings = settings
         self.now = now
         self.new_id = make_id
@@ -119,11 +123,30 @@ class Runtime:
         if self._backend is None and not self.models.knows(name):
             self.models.resolve(name)
 
+    @property
+    def is_of_parent(self) -> bool:
+        """Whether this process was forked from the one that opened it: its OS threads are there."""
+        return os.getpid() != self._process
+
+    def check_process(self) -> None:
+        """Refuse a call that nobody would answer.
+
+        Raises:
+            ClosedError: see `is_of_parent`.
+        """
+        if self.is_of_parent:
+            raise ClosedError(
+                "The client was opened before this process was forked.",
+                hint="Open one of its own in each process, after it was forked.",
+            )
+
     def _engine_key(self, name: str) -> str:
         return "" if self._backend is not None else str(self.models.resolve(name).path)
 
     def close(self) -> None:
         """Stop the runs, which stay resumable, and free everything."""
+        if self.is_of_parent:
+            return
         self.executor.close()
         self.retrieval.close()
         if self.interpreter is not None:
@@ -143,15 +166,22 @@ class Runtime:
                 kv=self._kv_store(self._backend),
             )
         model = self.models.resolve(name)
-        backend = self._load_backend(model)
-        return ThreadEngine(
-            backend,
-            name=model.name,
-            settings=self._loop_settings,
-            kv=self._kv_store(backend),
-            sampling_defaults=SamplingParams(**vars(model.sampling)),
-            tools=_habits(model, backend.chat_template),
-        )
+        with ExitStack() as on_failure:  # a chat template that cannot be used, say
+            backend = self._load_backend(model)
+            on_failure.callback(backend.close)
+            kv = self._kv_store(backend)
+            if kv is not None:
+                on_failure.callback(kv.close)
+            engine = ThreadEngine(
+                backend,
+                name=model.name,
+                settings=self._loop_settings,
+                kv=kv,
+                sampling_defaults=SamplingParams(**vars(model.sampling)),
+                tools=_habits(model, backend.chat_template),
+            )
+            on_failure.pop_all()
+        return engine
 
     @property
     def _loop_settings(self) -> LoopSettings:
@@ -241,8 +271,8 @@ def acquire(settings: Settings) -> Runtime:
     """The runtime of these settings: clients of one process share it."""
     with _lock:
         runtime, users = _shared.get(settings, (None, 0))
-        if runtime is None:
-            runtime = Runtime(settings)
+        if runtime is None or runtime.is_of_parent:
+            runtime, users = Runtime(settings), 0
         _shared[settings] = (runtime, users + 1)
         return runtime
 

@@ -12,13 +12,12 @@ needed there: 0.06 ms for a token, 2 to 5 ms for a thousand.
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from concurrent.futures import Future, wait
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from concurrent.futures import wait
+from typing import TYPE_CHECKING, TypeVar
 
 from localassist.engine.backend import NoRoomError, RestoreError
+from localassist.engine.worker_thread import WorkerThread
 from localassist.errors import ModelTooLargeError
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class Lanes:
         self._main_threads = 0
         self._main_length: dict[int, int] = {}
         self._side_length: dict[int, int] = {}  # least recently used first
-        self._side_worker: _SideWorker | None = None
+        self._side_worker: WorkerThread | None = None
 
     # --- computing ---
 
@@ -255,7 +254,7 @@ class Lanes:
     def _at_once(self, here: Callable[[], T], there: Callable[[], T]) -> tuple[T, T]:
         """Do both, and return when neither is at work any more."""
         if self._side_worker is None:
-            self._side_worker = _SideWorker()
+            self._side_worker = WorkerThread("engine-side")
         running = self._side_worker.start(there)
         try:
             return here(), running.result()
@@ -266,38 +265,6 @@ class Lanes:
         if self._side_worker is not None:
             self._side_worker.close()
             self._side_worker = None
-
-
-class _SideWorker:
-    """An OS thread that does one thing after another for another one.
-
-    A pool of concurrent.futures takes nothing any more once the main thread has ended, while daemon
-    threads, as runs and engines have, still work.
-    """
-
-    def __init__(self) -> None:
-        self._todo: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="engine-side", daemon=True)
-        self._thread.start()
-
-    def start(self, function: Callable[[], T]) -> Future[T]:
-        """Have it done."""
-        future: Future[T] = Future()
-        self._todo.put((function, future))
-        return future
-
-    def close(self) -> None:
-        """End the thread."""
-        self._todo.put(None)
-        self._thread.join()
-
-    def _work(self) -> None:
-        while (todo := self._todo.get()) is not None:
-            function, future = todo
-            try:
-                future.set_result(function())
-            except BaseException as error:  # noqa: BLE001  # whoever waits is told
-                future.set_exception(error)
 
 
 def _reads_prompt(chunks: Sequence[Chunk], *, num_rows: int) -> bool:

@@ -8,13 +8,14 @@ are checked before it is called.
 from __future__ import annotations
 
 import ctypes
-from concurrent.futures import ThreadPoolExecutor
+import logging
 from typing import TYPE_CHECKING, Any
 
 from localassist._lazy import require
 from localassist.engine import llama_library
 from localassist.engine.lanes import Lanes
 from localassist.engine.llama_context import LlamaContext
+from localassist.engine.worker_thread import WorkerThread
 from localassist.errors import ModelFileError, ModelTooLargeError
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from localassist.engine.backend import Data, Row
     from localassist.engine.scheduler import Chunk
+
+log = logging.getLogger("localassist.engine")
 
 N_BATCH = 512
 # Prefixes that can be told apart; free of cost with a unified cache. One more is our own.
@@ -60,7 +63,8 @@ class LlamaBackend:
             chat_template: Jinja source, from the header or the manifest.
             fingerprint: of the file's content.
             num_sequences: sequence ids that can be used.
-            n_gpu_layers: layers on a GPU; None: all of them if the build of llama.cpp has one.
+            n_gpu_layers: layers on a GPU; None: all of them if the build of llama.cpp has one, and
+                none if they cannot be loaded there.
             side_ctx: tokens of a second context, made when it is needed; 0: none.
             has_side_room: says then whether there is memory for it.
             even_split: let threads take equal parts of a matrix, where that can be had; what the
@@ -75,23 +79,21 @@ class LlamaBackend:
         self._llama = llama = library.module
         self.splits_evenly = library.splits_evenly
         self._spinning = library.spinning
-        params = llama.llama_model_default_params()
-        if n_gpu_layers is None:
-            n_gpu_layers = -1 if llama.llama_supports_gpu_offload() else 0
-        params.n_gpu_layers = n_gpu_layers
-        params.use_extra_bufts = library.extra_layouts
-        self.keeps_awake = library.spinning.is_led and not n_gpu_layers
-        # libgomp counts the threads that lay out weights for AMX as long as the one lives that
-        # called them, and has all others wait less, see spinning: it ends here.
-        with ThreadPoolExecutor(1) as loading:
-            load = llama.llama_model_load_from_file
-            self._model = loading.submit(load, str(path).encode(), params).result()
+        wanted = -1 if n_gpu_layers is None else n_gpu_layers
+        gpu_layers = wanted if llama.llama_supports_gpu_offload() else 0
+        self._model = self._load(path, gpu_layers, extra_layouts=library.extra_layouts)
+        if not self._model and gpu_layers and n_gpu_layers is None:
+            log.warning("'%s' cannot be loaded onto the GPU; the CPU computes", path.name)
+            gpu_layers = 0
+            self._model = self._load(path, gpu_layers, extra_layouts=library.extra_layouts)
         if not self._model:
             raise ModelFileError(
                 f"llama.cpp cannot load '{path.name}'.",
                 code="model_file_unsupported",
                 hint="Fetch it again or choose another model; the log localassist.llama says why.",
             )
+        self._refuse_states(path.name)
+        self.keeps_awake = library.spinning.is_led and not gpu_layers
         self.n_seq_max = num_sequences
         self.max_threads = n_threads
         self._vocab = llama.llama_model_get_vocab(self._model)
@@ -99,8 +101,7 @@ class LlamaBackend:
         self._pieces: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
         layout = "f16 unified" + ("" if library.extra_layouts else ", weights as in the file")
-        known = (library.version, library.mark, library.features, n_gpu_layers, layout)
-        self.fingerprint = "|".join(map(str, (fingerprint, *known)))
+        known = (library.version, library.mark, library.features, gpu_layers, layout)
         self.chat_template = chat_template
         self.adds_bos = bool(llama.llama_vocab_get_add_bos(self._vocab))
         self.bos_text = self._special_text(llama.llama_vocab_bos(self._vocab))
@@ -112,28 +113,55 @@ class LlamaBackend:
             llama.llama_model_free(self._model)
             raise
         self.n_ctx = main.n_ctx
+        positions = "|long positions" if self._has_long_positions else ""
+        self.fingerprint = "|".join(map(str, (fingerprint, *known))) + positions
         self._lanes = Lanes(
             main,
             num_threads=n_threads,
             make_side=lambda: self._new_side(side_ctx, has_side_room),
-            side_ctx=side_ctx if self._bears_side(side_ctx) and not n_gpu_layers else 0,
+            side_ctx=side_ctx if self._bears_side(side_ctx) and not gpu_layers else 0,
         )
+
+    def _load(self, path: Path, gpu_layers: int, *, extra_layouts: bool) -> Any:
+        """llama.cpp's pointer; None if it refuses."""
+        params = self._llama.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        params.use_extra_bufts = extra_layouts
+        # libgomp counts the threads that lay out weights for AMX as long as the one lives that
+        # called them, and has all others wait less, see spinning: it ends here.
+        with WorkerThread("engine-loading") as loading:
+            load = self._llama.llama_model_load_from_file
+            return loading.start(lambda: load(str(path).encode(), params)).result()
+
+    def _refuse_states(self, name: str) -> None:
+        """A state in which all tokens are mixed can neither be cut nor shared."""
+        llama, model = self._llama, self._model
+        if llama.llama_model_is_recurrent(model) or llama.llama_model_is_hybrid(model):
+            llama.llama_model_free(model)
+            self._model = None
+            raise ModelFileError(
+                f"'{name}' is a recurrent model: it keeps a state instead of keys and values.",
+                code="model_file_unsupported",
+                hint="Choose a model that has attention in every layer.",
+            )
 
     def _bears_side(self, side_ctx: int) -> bool:
         """Whether keys and values can go from one context to a smaller one and back."""
-        llama, model = self._llama, self._model
         if side_ctx <= self.n_seq_max:  # a batch must hold a row of each
             return False
-        # Windows that slide and states that recur are saved in part only.
-        partial = (
-            llama.llama_model_n_swa(model) > 0
-            or llama.llama_model_is_recurrent(model)
-            or llama.llama_model_is_hybrid(model)
-        )
-        # Where the size of the context decides how positions are turned, both must be on one side.
+        slides = self._llama.llama_model_n_swa(self._model) > 0  # of windows, a part is saved
+        return not slides and not (self._has_long_positions and side_ctx <= self._original_ctx)
+
+    @property
+    def _original_ctx(self) -> int:
+        """Tokens of context from which on positions are turned in another way; 0: none are."""
         said = self._metadata("{arch}.rope.scaling.original_context_length")
-        original = int(said) if said.isdecimal() else 0
-        return not partial and not side_ctx <= original < self.n_ctx
+        return int(said) if said.isdecimal() else 0
+
+    @property
+    def _has_long_positions(self) -> bool:
+        """Whether this context is one of those; keys are of no use in the others."""
+        return 0 < self._original_ctx < self.n_ctx
 
     def _metadata(self, key: str) -> str:
         """A value of the file's header by its key; empty if there is none."""

@@ -142,6 +142,10 @@ class _Carrier:
     def _open(self) -> Runtime:
         if self._runtime is None:
             raise self.library.TransportError(str(ClosedError("The client is closed.")))
+        try:
+            self._runtime.check_process()
+        except ClosedError as error:
+            raise self.library.TransportError(str(error)) from error
         return self._runtime
 
     def _response(self, request: Any, reply: Reply) -> Any:

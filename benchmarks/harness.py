@@ -14,12 +14,15 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
+
+from localassist.engine.cores import processor_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,12 +55,9 @@ class Target:
 def _machine() -> dict[str, Any]:
     git = ("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*")
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return {
         "commit": commit or None,
-        "cpu": next(names, platform.processor() or platform.machine()),
+        "cpu": processor_name(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
@@ -71,6 +71,18 @@ def model_facts(path: Path) -> dict[str, str]:
         while block := file.read(1 << 20):
             sha256.update(block)
     return {"model": path.name, "model_sha256": sha256.hexdigest()[:_SHA_DIGITS]}
+
+
+@functools.cache
+def llama_facts() -> dict[str, Any]:
+    """Which llama.cpp it was; asked in a process of its own, where nobody computes."""
+    code = (
+        "import json; from localassist.engine import llama_library; it = llama_library.load();"
+        "print(json.dumps({'llama_cpp': it.version, 'header': it.mark, 'features': it.features}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
 
 
 def report(

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from localassist.engine.control_groups import SYSTEM, control_groups, read_lines
 from localassist.engine.gguf import GgufHeader, read_header
 from localassist.engine.manifest import ManifestModel, Sampling, load_manifest
 from localassist.errors import (
@@ -254,7 +255,7 @@ def memory_bytes(header: GgufHeader, *, n_ctx: int) -> int:
     return weights + header.kv_bytes_per_token * n_ctx + _WORKING_BYTES
 
 
-def free_memory_bytes(*, root: Path = Path("/")) -> int | None:
+def free_memory_bytes(*, root: Path = SYSTEM) -> int | None:
     """Memory that this process can still have, or None where the system does not say.
 
     On Linux the least of what the machine and each control group above the process leave.
@@ -292,23 +293,13 @@ def _existing(name: str) -> Path | None:
 
 
 def _control_group_room(root: Path) -> Iterator[int]:
-    """Bytes that each memory limit above this process leaves, cgroup v2 or v1."""
-    for line in _lines(root / "proc" / "self" / "cgroup"):
-        _, controllers, group = [*line.split(":", 2), "", ""][:3]
-        if controllers == "":
-            mount = root / "sys/fs/cgroup"
-            names = ("memory.max", "memory.current", "")
-        elif "memory" in controllers.split(","):
-            mount = root / "sys/fs/cgroup/memory"
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
-        else:
-            continue
-        # Inside a container the group's path may be the host's, which is not mounted here: the
-        # mount's own root is then the container's group.
-        inner = mount / group.lstrip("/")
-        for folder in dict.fromkeys((inner, *inner.parents)):
-            if folder.is_relative_to(mount):
-                yield from _room(folder, names)
+    """Bytes that each memory limit above this process leaves."""
+    names = {
+        1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+        2: ("memory.max", "memory.current", ""),
+    }
+    for version, folder in control_groups("memory", root=root):
+        yield from _room(folder, names[version])
 
 
 def _room(folder: Path, names: tuple[str, str, str]) -> Iterator[int]:
@@ -318,7 +309,9 @@ def _room(folder: Path, names: tuple[str, str, str]) -> Iterator[int]:
         # the weights that were just fetched are among them.
         cached = sum(
             int(value)
-            for key, _, value in (line.partition(" ") for line in _lines(folder / "memory.stat"))
+            for key, _, value in (
+                line.partition(" ") for line in read_lines(folder / "memory.stat")
+            )
             if key in {f"{names[2]}active_file", f"{names[2]}inactive_file"}
         )
         yield max(0, limit - max(0, used - cached))
@@ -332,7 +325,7 @@ def _system_free_bytes() -> int | None:
 
 
 def _kilobytes(path: Path, *, key: str) -> int | None:
-    for line in _lines(path):
+    for line in read_lines(path):
         if line.startswith(key):
             return int(line.split()[1]) * 1024
     return None
@@ -340,15 +333,8 @@ def _kilobytes(path: Path, *, key: str) -> int | None:
 
 def _number(path: Path) -> int | None:
     """The number in a file of one line; None if there is none, as in 'max'."""
-    text = "".join(_lines(path))
+    text = "".join(read_lines(path))
     return int(text) if text.isdecimal() else None
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        return []
 
 
 def context_size(header: GgufHeader, wanted: int | None) -> int:

@@ -154,13 +154,11 @@ class Pace:
         if self._num_fewer == 1:
             self._fewer_cpu_s, self._looked_at_s = 0.0, self._clock()
             self._idle_cores.begin()
-        elif self._num_fewer > _LOOKED_AT_STEPS:
+        elif self._num_fewer > _LOOKED_AT_STEPS and self._idle_cores.is_time:
             num_idle = self._idle_cores.count()
-            if num_idle is None:  # it is too early, or never known
-                return
             seconds = self._clock() - self._looked_at_s
             waiting = max(0.0, self._governor.num_threads - self._fewer_cpu_s / seconds)
-            self._governor.observe_idle(num_idle - waiting)
+            self._governor.observe_idle((num_idle or 0.0) - waiting)
             self._num_fewer = 0
 
     def _believe_steps(self) -> None:

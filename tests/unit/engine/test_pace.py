@@ -57,20 +57,27 @@ class FakeIdleCores:
     def __init__(self, backend):
         self.backend = backend
         self.began_s = 0.0
+        self.num_asked = 0
 
     def begin(self):
         self.began_s = self.backend.now_s
 
+    @property
+    def is_time(self):
+        return self.backend.now_s - self.began_s >= 0.2
+
     def count(self):
-        is_told = self.backend.now_s - self.began_s >= 0.2
-        return self.backend.num_idle if is_told else None
+        assert self.is_time
+        self.num_asked += 1
+        return self.backend.num_idle
 
 
 def new_pace(backend, *, fixed=False, folder=None):
     scheduler = SimpleNamespace(plan=StepPlan(), side_ctx=0)
+    backend.idle_cores = FakeIdleCores(backend)
     backend.pace = Pace(
         backend, scheduler, folder=folder, fixed=fixed, clock=lambda: backend.now_s,
-        cpu_clock=lambda: backend.cpu_s, idle_cores=FakeIdleCores(backend),
+        cpu_clock=lambda: backend.cpu_s, idle_cores=backend.idle_cores,
     )  # fmt: skip
     return backend.pace
 
@@ -305,3 +312,10 @@ def test_what_the_engine_leaves_idle_itself_is_no_free_core(num_idle, pause_s, s
     work(backend, steps=20, busy=True, pause_s=pause_s, share=share)
     backend.num_idle = num_idle
     assert set(work(backend, steps=100, busy=True, pause_s=pause_s, share=share)) == {1}
+
+
+def test_a_system_that_never_tells_is_not_asked_at_every_step():
+    backend = left_alone()
+    backend.num_idle, before = None, backend.idle_cores.num_asked
+    work(backend, steps=90, busy=True)
+    assert 0 < backend.idle_cores.num_asked - before <= 10

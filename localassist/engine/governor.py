@@ -38,7 +38,7 @@ class Governor:
         self._before_trial = self._most
         self._pause = _FIRST_PAUSE
         self._left = _FIRST_PAUSE
-        self._down_step = 1
+        self._down_step = self._up_step = 1
         self._num_idle = 0  # cores that the next trial, or this one, takes because they were idle
         self._idle_pause = _FIRST_PAUSE  # between such trials
 
@@ -74,7 +74,8 @@ class Governor:
         if self.num_threads > 1 and (slower or (suspicious and self.num_threads == self._most)):
             self._begin_trial(max(1, self.num_threads - self._down_step))
         elif (self._left <= 0 or self._num_idle) and self.num_threads < self._most:
-            self._begin_trial(min(self._most, self.num_threads + max(1, self._num_idle)))
+            more = self._num_idle or self._up_step
+            self._begin_trial(min(self._most, self.num_threads + more))
         elif self._left <= 0:
             self._believed, self._left = mean, self._pause
 
@@ -119,7 +120,13 @@ class Governor:
         assert self._trial is not None, "a trial is judged at its end"
         tried, before = fmean(self._trial[1:]), fmean(self._recent)
         down = self.num_threads < self._before_trial
-        pays = tried < _BETTER * before
+        # Where all are there again nobody disturbs them, however little the last ones may add.
+        pays = tried < _BETTER * before or (self.num_threads == self._most and tried <= before)
+        if not down and not pays:
+            # Of many threads one adds little; but where all are too many, fewer may still do.
+            self._up_step = 1 if self.num_threads == self._most else 2 * self._up_step
+        elif down:
+            self._up_step = 1
         if self._num_idle and not down:
             self._idle_pause = _FIRST_PAUSE if pays else min(2 * self._idle_pause, _LONGEST_PAUSE)
         self._num_idle = 0

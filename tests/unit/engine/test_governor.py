@@ -16,9 +16,12 @@ class Cores:
         self.num_cores = num_cores
         self.others = 0
 
+    def alone_s(self, num_threads: int) -> float:
+        return 1 / num_threads
+
     def seconds(self, num_threads: int) -> float:
         shared = num_threads + self.others > self.num_cores
-        return (2.2 if shared else 1.0) / num_threads
+        return (2.2 if shared else 1.0) * self.alone_s(num_threads)
 
     def run(self, governor: Governor, *, steps: int) -> list[int]:
         """Decode; the numbers of threads that the steps were computed with."""
@@ -28,13 +31,20 @@ class Cores:
             governor.observe(
                 num_rows=1,
                 seconds=self.seconds(governor.num_threads),
-                expected_s=1 / self.num_cores,
+                expected_s=self.alone_s(self.num_cores),
             )
         return used
 
     def settle(self, governor: Governor, *, steps: int) -> int:
         """Decode; the number of threads that most of the last steps were computed with."""
         return mode(self.run(governor, steps=steps)[-100:])
+
+
+class FewChannels(Cores):
+    """Its memory keeps no more than four threads busy."""
+
+    def alone_s(self, num_threads: int) -> float:
+        return 1 / min(num_threads, 4)
 
 
 def test_a_quiet_machine_keeps_all_its_threads():
@@ -66,6 +76,47 @@ def test_the_threads_come_back_when_the_machine_is_quiet_again(cores):
     assert machine.settle(governor, steps=1000) == cores
 
 
+def disturbed(machine, others):
+    """Its governor, as soon as another program was met that is gone now."""
+    governor = Governor(machine.num_cores)
+    machine.run(governor, steps=100)
+    machine.others = others
+    for _ in range(500):
+        if governor.num_threads <= machine.num_cores - others:
+            break
+        machine.run(governor, steps=1)
+    machine.run(governor, steps=10)
+    machine.others = 0
+    assert governor.num_threads == machine.num_cores - others
+    return governor
+
+
+@pytest.mark.parametrize(("cores", "others"), [(32, 16), (64, 32), (64, 8)])
+def test_many_threads_come_back_though_one_more_adds_little(cores, others):
+    machine = Cores(cores)
+    governor = disturbed(machine, others)
+    assert machine.settle(governor, steps=2000) == cores
+
+
+@pytest.mark.parametrize(("cores", "others"), [(8, 1), (16, 1), (16, 4), (64, 32)])
+def test_threads_that_add_nothing_come_back_as_nobody_needs_their_cores(cores, others):
+    machine = FewChannels(cores)
+    governor = disturbed(machine, others)
+    assert machine.settle(governor, steps=2000) == cores
+
+
+@pytest.mark.parametrize("kind", [Cores, FewChannels])
+@pytest.mark.parametrize(("cores", "others"), [(8, 1), (16, 8), (32, 16)])
+def test_while_the_machine_is_busy_its_many_threads_stay_away(kind, cores, others):
+    machine = kind(cores)
+    governor = disturbed(machine, others)
+    machine.others = others
+    machine.run(governor, steps=1000)
+    used = machine.run(governor, steps=1000)
+    assert used.count(cores - others) >= 970
+    assert max(used) > cores - others
+
+
 def left_alone(cores, others):
     """A machine that was busy for long, and its governor, which has just tried in vain."""
     machine, governor = Cores(cores), Governor(cores)
@@ -79,6 +130,20 @@ def left_alone(cores, others):
             used += machine.run(governor, steps=1)
     machine.run(governor, steps=60)
     return machine, governor
+
+
+@pytest.mark.parametrize(
+    ("cores", "before", "after", "is_told"),
+    [(8, 4, 2, True), (32, 16, 8, True), (8, 4, 2, False), (8, 4, 1, False)],
+)
+def test_cores_come_back_that_others_leave_after_a_long_time(cores, before, after, is_told):
+    machine, governor = left_alone(cores, before)
+    machine.others = after
+    for _ in range(60 if is_told else 1000):
+        if is_told:
+            governor.observe_idle(cores - after - governor.num_threads - 0.05)
+        machine.run(governor, steps=8)
+    assert machine.settle(governor, steps=400) == cores - after
 
 
 @pytest.mark.parametrize(("cores", "others"), [(2, 1), (4, 1), (8, 4)])

@@ -125,7 +125,7 @@ def _measure(
             hello = _ask(client, "Say hello.")
             if not settings.deterministic:
                 _say("measuring what a step costs here")
-                _wait_for_costs(home)
+                _wait_for_costs(client)
             _say("one conversation after another")
             histories = [
                 "".join(LINE.format(each, line) for line in range(num_lines))
@@ -163,10 +163,10 @@ def _measure(
     )
 
 
-def _wait_for_costs(home: Path) -> None:
-    """Until the engine has noted down what steps cost, which it measures while nobody asks."""
+def _wait_for_costs(client: Client) -> None:
+    """Until the engine knows what steps cost, which it measures while nobody asks."""
     deadline = time.monotonic() + COSTS_TIMEOUT_S
-    while not any(home.glob("speed/*.json")):
+    while not all(engine.measured for engine in client.status().values()):
         if time.monotonic() > deadline:
             _say("that takes too long: going on without it")
             return

@@ -13,6 +13,7 @@ import os
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
+from localassist.engine.cores import processor_name
 from localassist.engine.step_plan import MEASURED_ROWS, CostCurve
 
 if TYPE_CHECKING:
@@ -45,16 +46,20 @@ class Calibration:
         was_disturbed: the curves are those of a busy machine; they are used, but not kept.
     """
 
-    def __init__(self, backend: Backend, folder: Path | None) -> None:
+    def __init__(
+        self, backend: Backend, folder: Path | None, *, processor: str | None = None
+    ) -> None:
         """Read what was measured before.
 
         Args:
             backend: what is measured.
             folder: where the curves of all models are kept; None keeps them to this process.
+            processor: what it is called; None asks the system. Folders move, and machines change.
         """
         self._backend = backend
         split = "|even" if backend.splits_evenly else ""
-        self._of = f"{backend.fingerprint}{split}|{_METHOD}"
+        processor = processor_name() if processor is None else processor
+        self._of = f"{backend.fingerprint}{split}|{processor}|{_METHOD}"
         digest = hashlib.sha256(f"{self._of}|{backend.max_threads}".encode()).hexdigest()
         self._path = None if folder is None else folder / f"{digest[:32]}.json"
         self._todo = self._all_steps()

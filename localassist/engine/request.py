@@ -141,6 +141,7 @@ class EngineStats:
         waiting_for: what the first of those waits for, or None.
         cells_used: tokens in the context, of running and of idle conversations.
         cells: tokens that it can hold.
+        measured: whether it is known what steps cost here, which is measured while nobody asks.
     """
 
     running: int
@@ -148,6 +149,7 @@ class EngineStats:
     waiting_for: str | None
     cells_used: int
     cells: int
+    measured: bool = True
 
 
 class Engine(Protocol):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import platform
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ log = logging.getLogger("localassist.engine")
 
 # A millisecond on a Xeon of 2023 (libgomp reckons with 0.2), more than is between most steps.
 _LONG = "20000"
+# Elsewhere a spin may take a few cycles; so many are libgomp's own.
+_LONG_ELSEWHERE = "300000"
+_X86 = ("x86_64", "amd64", "i686")
 # With more CPUs than this no crowd is made, for a process may not be allowed so many more threads,
 # and libgomp ends it then; and nobody spins so long.
 _MOST_CPUS = 16
@@ -62,7 +66,7 @@ class Spinning:
         Who has set one of the two variables is not overruled. The second one does not stay: other
         libraries take it for leave to wait for ever.
         """
-        count = _LONG if self._num_cpus <= _MOST_CPUS else _MIDDLE
+        count = self._count
         # A process that started this one may have left our count.
         self._is_ours = _POLICY not in os.environ and os.environ.get(_COUNT, count) == count
         if not self._is_ours:
@@ -74,6 +78,12 @@ class Spinning:
             yield
         finally:
             del os.environ[_POLICY]
+
+    @property
+    def _count(self) -> str:
+        if platform.machine().lower() not in _X86:
+            return _LONG_ELSEWHERE
+        return _LONG if self._num_cpus <= _MOST_CPUS else _MIDDLE
 
     def use(self, library: Any) -> None:
         """Find libgomp among what a library of llama.cpp's was linked with, if it was."""

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from localassist.engine.calibration import Calibration
+from localassist.engine.cores import processor_name
 from localassist.engine.step_plan import MEASURED_ROWS
 
 
@@ -52,9 +53,9 @@ class FakeBackend:
         return 0.25 * num_rows / num_threads
 
 
-def measured(backend, folder):
+def measured(backend, folder, **given):
     """A calibration after all its leisure work."""
-    calibration = Calibration(backend, folder)
+    calibration = Calibration(backend, folder, **given)
     while not calibration.done:
         calibration.measure()
     return calibration
@@ -233,6 +234,24 @@ def test_another_model_number_of_threads_or_way_to_split_is_measured_for_itself(
     assert second.num_timed > 0
     assert calibration.curve(second.max_threads).seconds == expected(second.max_threads)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_was_measured_on_another_processor_is_not_believed(tmp_path):
+    measured(FakeBackend(row_s=1.0), tmp_path, processor="a chip of long ago")
+    second = FakeBackend()
+    calibration = measured(second, tmp_path, processor="a chip of today")
+    assert second.num_timed > 0
+    assert calibration.curve(2).seconds == expected(2)
+    assert len(list(tmp_path.iterdir())) == 2
+    again = Calibration(FakeBackend(), tmp_path, processor="a chip of long ago")
+    assert again.done
+    assert again.curve(2).seconds[1] == 0.5
+
+
+def test_the_processor_is_called_what_the_system_calls_it(tmp_path):
+    measured(FakeBackend(), tmp_path)
+    assert Calibration(FakeBackend(), tmp_path, processor=processor_name()).done
+    assert not Calibration(FakeBackend(), tmp_path, processor="").done
 
 
 def changed(**changes):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 
 import pytest
 
@@ -83,7 +84,8 @@ def test_what_a_process_left_that_started_this_one_is_not_the_callers():
     spinning.shorten("a", on=False)
 
 
-def test_where_nothing_can_shorten_them_they_do_not_spin_so_long():
+def test_where_nothing_can_shorten_them_they_do_not_spin_so_long(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     counts = []
     for num_cpus in (4, 100):
         os.environ.pop(COUNT, None)
@@ -93,6 +95,19 @@ def test_where_nothing_can_shorten_them_they_do_not_spin_so_long():
     (long, one), (middle, none) = counts
     assert long > middle
     assert (one, none) == (1, 0)
+
+
+@pytest.mark.parametrize("num_cpus", [4, 100])
+@pytest.mark.parametrize(
+    ("machine", "is_x86"),
+    [("x86_64", True), ("AMD64", True), ("aarch64", False), ("arm64", False), ("riscv64", False)],
+)
+def test_elsewhere_than_on_x86_they_spin_as_often_as_libgomp_has_them(
+    monkeypatch, machine, is_x86, num_cpus
+):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    loaded(FakeLibrary(), num_cpus=num_cpus)
+    assert (os.environ[COUNT] != "300000") is is_x86
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ class Kept:
     def match(self, tokens):
         return max((common_prefix(prefix, tokens) for prefix in self.prefixes), default=0)
 
-    def holds(self, tokens):
-        return self.match(tokens) == len(tokens)
+    def at_hand(self, tokens):
+        return self.match(tokens)
 
 
 class Context:

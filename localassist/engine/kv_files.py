@@ -35,6 +35,9 @@ _MAX_HEADER_BYTES = 1 << 20
 _PART_SUFFIX = ".part"
 _COARSE_CLOCK_S = 2.0
 _ABANDONED_S = 3600.0  # a file half written for so long belongs to a process that is dead
+# This part of the budget may be written before others' files are counted again, and so much is
+# freed beyond what is needed, for counting takes 20 us a file.
+_SLACK = 16
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,9 @@ class KvFiles:
         self._most_bytes = most_bytes
         self._now = now
         self._seen_mtime = -1
-        self._in_root = self._keep_to_budget()
+        self._in_root = 0
+        self._written = 0  # since it was counted
+        self._keep_to_budget()
 
     def names(self) -> list[str] | None:
         """Names of all files, or None if nothing has changed since the last call."""
@@ -131,7 +136,10 @@ class KvFiles:
 
     def exists(self, key: Key) -> bool:
         """Whether there is a file for it."""
-        return (self._folder / key.name).is_file()
+        try:
+            return (self._folder / key.name).is_file()
+        except OSError:  # it may not be looked at any more
+            return False
 
     def read(self, key: Key) -> Data | None:
         """The data of a file, or None: it is gone, or was not what it should be and is gone now."""
@@ -179,9 +187,9 @@ class KvFiles:
         except OSError:
             _remove(part)
             raise
-        self._in_root += len(data)
-        if self._in_root > self._most_bytes:
-            self._in_root = self._keep_to_budget()
+        self._written += len(data)
+        if self._in_root + self._written > self._most_bytes or self._is_time_to_count:
+            self._keep_to_budget()
 
     def touch(self, key: Key) -> None:
         """The file was used just now."""
@@ -216,28 +224,40 @@ class KvFiles:
         log.warning("removed '%s', which is damaged or of something else", path.name)
         _remove(path)
 
-    def _keep_to_budget(self) -> int:
-        """Remove the files used least recently until the rest keeps to the budget; its size."""
+    @property
+    def _is_time_to_count(self) -> bool:
+        """Whether others, who have the same budget, may have written much meanwhile."""
+        return self._written > self._most_bytes // _SLACK
+
+    def _keep_to_budget(self) -> None:
+        """Count; if it is too much, remove the files used least recently until there is room."""
         try:
             self._remove_abandoned()
             files = [_File.of(path) for path in self._root.glob(f"*/*{SUFFIX}")]
         except OSError as error:
             log.debug("cannot list '%s': %s", self._root, error)
-            return 0
+            return
         found = _chained([file for file in files if file is not None])
         total = sum(file.size for file in found)
-        # Of those used at one time, what comes later in a conversation goes first: without its
-        # beginning it is of no use.
-        for file in sorted(found, key=lambda file: (file.used_at, -file.start)):
-            if total <= self._most_bytes:
-                break
-            _remove(file.path)
-            total -= file.size
-        return total
+        if total > self._most_bytes:
+            # Of those used at one time, what comes later in a conversation goes first: without its
+            # beginning it is of no use.
+            *older, newest = sorted(found, key=lambda file: (file.used_at, -file.start))
+            for file in [*older, newest]:
+                slack = 0 if file is newest else self._most_bytes // _SLACK
+                if total <= self._most_bytes - slack:
+                    break
+                _remove(file.path)
+                total -= file.size
+        self._in_root, self._written = total, 0
 
     def _remove_abandoned(self) -> None:
         for part in self._root.glob(f"*/.*{_PART_SUFFIX}"):
-            if part.stat().st_mtime < self._now() - _ABANDONED_S:
+            try:
+                written_at = part.stat().st_mtime
+            except OSError:  # its writer has just ended it
+                continue
+            if written_at < self._now() - _ABANDONED_S:
                 _remove(part)
 
 

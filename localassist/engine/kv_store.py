@@ -16,7 +16,7 @@ import queue
 import threading
 import time
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -114,15 +114,20 @@ class KvStore:
         pieces = self.pieces(tokens)
         return pieces[-1].end if pieces else 0
 
-    def holds(self, tokens: Sequence[int]) -> bool:
-        """Whether all of `tokens` are in memory, or in files that are there; is no use of them."""
+    def at_hand(self, tokens: Sequence[int]) -> int:
+        """How many of `tokens` are in memory, or in files that are there; is no use of them."""
         with self._lock:
             found = self._cover(array("i", tokens))
-        files = self._files
-        return (found[-1].end if found else 0) == len(tokens) and all(
-            each.segment.data is not None or (files is not None and files.exists(each.segment.key))
-            for each in found
-        )
+        end = 0
+        for piece in found:
+            if not self._is_there(piece.segment):
+                break
+            end = piece.end
+        return end
+
+    def _is_there(self, segment: Segment) -> bool:
+        there = segment.data is not None
+        return there or (self._files is not None and self._files.exists(segment.key))
 
     def pieces(self, tokens: Sequence[int]) -> list[Piece]:
         """Segments that together hold the longest kept prefix, each reaching further.
@@ -170,9 +175,15 @@ class KvStore:
 
     def _furthest(self, prefix: bytes, wanted: array[int], best: Piece | None) -> Piece | None:
         """Of `best` and the segments behind `prefix`, what reaches furthest into `wanted`."""
-        for segment in self._by_prefix.get(prefix[:DIGEST_BYTES], ()):
-            start, tokens = segment.start, segment.key.tokens
-            end = start + common_prefix(tokens, wanted[start : start + len(tokens)])
+        siblings = self._by_prefix.get(prefix[:DIGEST_BYTES])
+        if not siblings:
+            return best
+        # They are sorted by their tokens: what has most in common is next to where it would be.
+        following = wanted[siblings[0].start :]
+        at = bisect_left(siblings, following, key=_tokens)
+        for segment in siblings[max(0, at - 1) : at + 1]:
+            tokens = segment.key.tokens
+            end = segment.start + common_prefix(tokens, following[: len(tokens)])
             if best is None or end > best.end:
                 best = Piece(segment, end)
         return best
@@ -188,7 +199,7 @@ class KvStore:
                 return
             with self._lock:
                 self._forget(known)
-        self.pieces(tokens)  # its beginning is used as recently as itself
+        before = self.pieces(tokens)  # its beginning is used as recently as itself
         with self._lock:
             if key.name in self._by_name:  # another process has just written it
                 return
@@ -201,6 +212,9 @@ class KvStore:
             if self._files is None:
                 self._shrink_ram()
         if self._files is not None:
+            for piece in before:
+                if piece.segment.on_disk:
+                    self._files.touch(piece.segment.key)
             self._queue.put(segment)
 
     def close(self) -> None:
@@ -213,7 +227,7 @@ class KvStore:
 
     def _index(self, segment: Segment) -> None:
         self._by_name[segment.key.name] = segment
-        self._by_prefix.setdefault(segment.key.prefix, []).append(segment)
+        insort(self._by_prefix.setdefault(segment.key.prefix, []), segment, key=_tokens)
         at = bisect_left(self._starts, segment.start)
         if self._starts[at : at + 1] != [segment.start]:
             self._starts.insert(at, segment.start)
@@ -249,16 +263,22 @@ class KvStore:
     # --- the folder ---
 
     def _look_at_folder(self) -> None:
-        """Index what other processes have written since the last look."""
-        names = None if self._files is None else self._files.names()
-        for name in names or ():
-            if name in self._by_name:
-                continue
-            assert self._files is not None, "it has names"
-            key = self._files.key(name)
-            if key is not None:
+        """Index what other processes have written since the last look, forget what is gone."""
+        if self._files is None:
+            return
+        names = self._files.names()
+        if names is None:
+            return
+        for name in names:
+            if name not in self._by_name and (key := self._files.key(name)) is not None:
                 with self._lock:
                     self._index(Segment(key, on_disk=True))
+        with self._lock:
+            gone = [self._by_name[name] for name in self._by_name.keys() - names]
+            for segment in gone:
+                # What has been written since it was listed is there all the same.
+                if segment.on_disk and not self._is_there(segment):
+                    self._forget(segment)
 
     def _write_all(self) -> None:
         assert self._files is not None, "there is a writer only for a folder"
@@ -276,3 +296,7 @@ class KvStore:
             with self._lock:
                 segment.on_disk = True
                 self._shrink_ram()
+
+
+def _tokens(segment: Segment) -> array[int]:
+    return segment.key.tokens

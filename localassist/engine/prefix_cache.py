@@ -8,16 +8,18 @@ through `Stored`, which knows no context.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from localassist.engine.cache_operation import CopyPrefix, Restore, Save, Truncate
 from localassist.engine.cells import Cells
+from localassist.engine.stored import NothingStored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence as Tokens
 
     from localassist.engine.cache_operation import CacheOperation
     from localassist.engine.sequence import Sequence
+    from localassist.engine.stored import Stored
 
 MIN_COPY_TOKENS = 16  # below that, copying costs more than it saves
 MIN_RESTORE_TOKENS = 32
@@ -41,6 +43,7 @@ class Slot:
         cells: where; labels of the bookkeeping.
         owner: the running sequence that computes on it.
         num_saved: how many of the tokens are hibernated as well.
+        was_mended: what turned out not to be hibernated was marked so since it was released.
         num_shared: the longest prefix that was ever copied from or to it.
         num_exact: tokens that were computed in whole aligned blocks; see `block`.
         last_used: a count that grows with every release.
@@ -53,34 +56,11 @@ class Slot:
     cells: list[int] = field(default_factory=list)
     owner: Sequence | None = None
     num_saved: int = 0
+    was_mended: bool = False
     num_shared: int = 0
     num_exact: int = 0
     last_used: int = 0
     idle_since: int = 0
-
-
-class Stored(Protocol):
-    """What is hibernated."""
-
-    def match(self, tokens: Tokens[int]) -> int:
-        """Length of the longest prefix of `tokens` that can be restored."""
-        ...
-
-    def holds(self, tokens: Tokens[int]) -> bool:
-        """Whether all of `tokens` are at hand just now."""
-        ...
-
-
-class NothingStored:
-    """Hibernation is switched off."""
-
-    def match(self, tokens: Tokens[int]) -> int:  # noqa: ARG002  # the protocol's
-        """Nothing can be restored."""
-        return 0
-
-    def holds(self, tokens: Tokens[int]) -> bool:
-        """Nothing is at hand."""
-        return not tokens
 
 
 def common_prefix(a: Tokens[object], b: Tokens[object]) -> int:
@@ -204,6 +184,7 @@ class PrefixCache:
             self._clock += 1
             self.cells.unpin(slot.cells)
             slot.owner, slot.last_used, sequence.slot = None, self._clock, None
+            slot.was_mended = False
             slot.idle_since = self._num_rows
 
     def drop(self, sequence: Sequence) -> list[CacheOperation]:
@@ -254,7 +235,7 @@ class PrefixCache:
             slot.idle_since = self._num_rows
             length = max((common_prefix(slot.tokens, tokens) for tokens in wanted), default=0)
             missed = len(slot.tokens) - length
-            if missed >= MIN_RESTORE_TOKENS and self._stored.holds(slot.tokens[: slot.num_saved]):
+            if missed >= MIN_RESTORE_TOKENS and self._is_at_hand(slot):
                 if slot.num_saved < len(slot.tokens):
                     operations.append(Save(slot.seq_id, slot.tokens[:], slot.num_saved))
                     slot.num_saved = len(slot.tokens)
@@ -280,7 +261,7 @@ class PrefixCache:
         gain = self.cells.gain_of_moving(slot.cells)
         if gain * num_rows < len(slot.tokens) * PUT_OUT_ROWS:
             return []
-        return self._evict_to(slot, 0) if self._stored.holds(slot.tokens) else []
+        return self._evict_to(slot, 0) if self._is_at_hand(slot) else []
 
     def longest_prefix(self, sequence: Sequence) -> int:
         """How many of a sequence's first tokens the context holds."""
@@ -291,6 +272,15 @@ class PrefixCache:
         num_unsaved = len(slot.tokens) - slot.num_saved
         few = slot.num_saved > 0 and num_unsaved < MIN_SAVED_TOKENS
         return slot.owner is None and few and self._block == 1
+
+    def _is_at_hand(self, slot: Slot) -> bool:
+        """Whether all that was saved of a slot is still there; what is not is saved once more."""
+        length = self._stored.at_hand(slot.tokens[: slot.num_saved])
+        if length == slot.num_saved:
+            return True
+        if not slot.was_mended:  # a budget may be too small for it
+            slot.was_mended, slot.num_saved = True, length
+        return False
 
     @property
     def has_unsaved(self) -> bool:

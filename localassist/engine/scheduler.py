@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from localassist.engine.cache_operation import CacheOperation, Restore, Save
-from localassist.engine.prefix_cache import PUT_OUT_ROWS, PrefixCache, Stored
+from localassist.engine.prefix_cache import PUT_OUT_ROWS, PrefixCache
 from localassist.engine.request import EngineStats
 from localassist.engine.sequence import Sequence, SequenceStatus
 from localassist.engine.step_plan import StepPlan
+
+if TYPE_CHECKING:
+    from localassist.engine.stored import Stored
 
 # Room that a new sequence must find for its answer, so that admitting it does not at once push
 # another one out.

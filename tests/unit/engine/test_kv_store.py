@@ -8,80 +8,31 @@ import os
 import shutil
 import zlib
 from array import array
-from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kv_folder import (
+    PART,
+    SIZE,
+    conversation,
+    data_of,
+    files_in,
+    keep,
+    load,
+    shrink,
+    size_of,
+    store_on,
+    write,
+)
 
-from localassist.engine.kv_store import KvStore
 from localassist.engine.prefix_cache import common_prefix
 
-PLENTY = 1 << 30
-PART = 32  # tokens that are kept at once
-SIZE = 64  # bytes of a token
 
-
-def data_of(tokens, start=0):
-    sums = [zlib.crc32(array("i", tokens[:end])) for end in range(start + 1, len(tokens) + 1)]
-    return np.repeat(np.array(sums, np.uint32), SIZE // 4).view(np.uint8)
-
-
-def conversation(name, parts=1):
-    return [1000 * name + place for place in range(PART * parts)]
-
-
-def store_on(folder, *, of="a model", ram=PLENTY, disk=PLENTY):
-    return closing(KvStore(folder, fingerprint=of, ram_bytes=ram, disk_bytes=disk))
-
-
-def keep(store, tokens, start=0):
-    for at in range(start, len(tokens), PART):
-        part = tokens[: at + PART]
-        store.keep(part, start=at, data=data_of(part, at))
-
-
-def load(store, tokens):
-    """How many tokens can be had; what is had must be what was kept."""
-    position = 0
-    for piece in store.pieces(tokens):
-        data = store.load(piece.segment)
-        if data is None:
-            break
-        begin, end = ((at - piece.segment.start) * SIZE for at in (position, piece.end))
-        assert bytes(data[begin:end]) == bytes(data_of(tokens[: piece.end], position))
-        position = piece.end
-    return position
-
-
-def files_in(folder):
-    return set(folder.glob("*/*.kv"))
-
-
-def size_of(folder):
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def write(folder, tokens, start=0, *, of="a model", used_at=None):
-    """Have another process keep the tokens; the files of their parts in order."""
-    files = []
-    for at in range(start, len(tokens), PART):
-        before = files_in(folder)
-        with store_on(folder, of=of) as store:
-            keep(store, tokens[: at + PART], at)
-        files += files_in(folder) - before
-    for path in files:
-        if used_at is not None:
-            os.utime(path, (used_at, used_at))
-    return files
-
-
-def shrink(folder, num_bytes):
-    """Have another process open the folder with a smaller budget."""
-    with store_on(folder, disk=num_bytes):
-        pass
+def budget_for(num_bytes):
+    """Of a folder in which so much is left once a sixteenth of the budget was freed."""
+    return num_bytes * 16 // 15 + 1
 
 
 @pytest.fixture
@@ -322,7 +273,7 @@ def test_the_disk_lets_go_of_what_was_used_least_recently(folder, touched, lost)
     with store_on(folder) as store:
         if touched:
             load(store, conversation(touched))
-    with store_on(folder, disk=size_of(folder) + 100) as store:
+    with store_on(folder, disk=budget_for(size_of(folder))) as store:
         keep(store, conversation(3))
     with store_on(folder) as store:
         found = [name for name in (1, 2, 3) if load(store, conversation(name))]
@@ -336,7 +287,7 @@ def test_the_disk_lets_go_of_the_end_of_a_conversation_before_its_beginning(fold
     for path, seconds in zip(files, used_at, strict=True):
         os.utime(path, (seconds, seconds))
     removed = sum(path.stat().st_size for path in files[-parts:])
-    shrink(folder, size_of(folder) - removed)
+    shrink(folder, budget_for(size_of(folder) - removed))
     with store_on(folder) as store:
         assert load(store, tokens) == (3 - parts) * PART
 
@@ -406,22 +357,22 @@ def test_a_folder_that_is_deleted_meanwhile_loses_only_what_was_in_it(folder):
         assert load(store, tokens) == len(tokens)
 
 
-def test_only_what_is_in_memory_or_in_a_file_that_is_there_is_held(folder):
-    tokens = conversation(1, parts=2)
-    write(folder, tokens)
+def test_only_what_is_in_memory_or_in_a_file_that_is_there_is_at_hand(folder):
+    tokens = conversation(1, parts=3)
+    files = write(folder, tokens)
     with store_on(folder, ram=0) as store:
         assert store.match(tokens) == len(tokens)
-        assert store.holds(tokens)
-        assert store.holds(tokens[:-1])
-        assert not store.holds([*tokens, 7])
-        for path in files_in(folder):
-            path.unlink()
-        assert not store.holds(tokens)
+        asked = [tokens, tokens[:-1], [*tokens, 7]]
+        assert [store.at_hand(each) for each in asked] == [96, 95, 96]
+        files[1].unlink()
+        assert [store.at_hand(each) for each in asked] == [PART] * 3
+        files[0].unlink()
+        assert [store.at_hand(each) for each in asked] == [0] * 3
 
     with store_on(None) as store:
         keep(store, tokens)
-        assert store.holds(tokens)
-        assert not store.holds(conversation(2))
+        assert store.at_hand(tokens) == len(tokens)
+        assert store.at_hand(conversation(2)) == 0
 
 
 def test_a_folder_that_cannot_be_listed_does_not_end_the_writing(folder, monkeypatch):

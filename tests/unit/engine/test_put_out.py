@@ -122,3 +122,66 @@ def test_a_conversation_is_not_given_up_for_another_one_that_begins_alike(common
     if common == 100:  # another slot holds its cells as well
         context.had([*text(2, 40), *text(3, 40)])
     assert not context.gather([*text(2, common), *text(4, 20)])
+
+
+# --- what turned out to be lost ---
+
+
+def lost(tokens, *, left=()):
+    """A conversation that has just turned out not to be hibernated but for what is left of it."""
+    context = beside(tokens, num_rows=50)
+    lose(context, left=left)
+    assert context.put_out(text(9, 50)) == [50, len(tokens)]
+    return context
+
+
+def lose(context, *, left=()):
+    context.stored.prefixes = [left]
+
+
+def saved(context):
+    """Where what is saved now begins."""
+    context.operations = []
+    context.save_all()
+    return [each.start for each in context.operations]
+
+
+@pytest.mark.parametrize("num_left", [0, 40, 84])
+def test_what_was_lost_is_saved_once_more_and_leaves_afterwards(num_left):
+    context = lost(text(1, 100), left=text(1, num_left))
+    assert saved(context) == [num_left]
+    assert context.put_out(text(9, 50), num_rows=32) == [50]
+    assert context.begin(text(1, 120)).num_computed_tokens == 100
+
+
+def test_a_few_tokens_that_were_lost_are_saved_as_it_leaves():
+    context = lost(text(1, 100), left=text(1, 90))
+    assert saved(context) == []
+    assert context.put_out(text(9, 50), num_rows=32) == [50]
+    assert context.begin(text(1, 120)).num_computed_tokens == 100
+
+
+def test_what_is_lost_again_is_saved_no_more_until_its_conversation_goes_on():
+    context = lost(text(1, 100))
+    assert saved(context) == [0]
+    for _ in range(3):  # the budget is too small for it
+        lose(context)
+        assert context.put_out(text(9, 50), num_rows=32) == [50, 100]
+        assert saved(context) == []
+
+    context.had(text(1, 110))
+    assert context.put_out(text(9, 50), num_rows=32) == [50, 110]
+    assert saved(context) == [0]
+    assert context.put_out(text(9, 50), num_rows=32) == [50]
+
+
+def test_what_was_lost_is_gathered_only_after_it_was_saved_once_more():
+    context = Context(stored=Kept())
+    context.had(text(1, 100))
+    context.had(text(2, 100))
+    context.save_all()
+    assert context.put_out(text(2, 100), num_rows=99) == [100]
+    lose(context)
+    assert not context.gather(text(2, 120))
+    assert saved(context) == [0]
+    assert context.gather(text(2, 120))

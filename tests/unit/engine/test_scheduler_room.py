@@ -25,8 +25,8 @@ class Kept:
     def match(self, tokens):
         return max((common_prefix(list(key), tokens) for key in self.saved), default=0)
 
-    def holds(self, tokens):
-        return self.match(tokens) == len(tokens)
+    def at_hand(self, tokens):
+        return self.match(tokens)
 
     def data(self, tokens):
         """What was saved, piece by piece, for the longest known beginning of `tokens`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from localassist.engine.constraint import check_grammar
-from localassist.engine.json_schema import check_schema
+from localassist.engine.json_schema import check_schema, too_deep
 from localassist.errors import BadRequestError
 from localassist.runs.answer_format import answer_format
 
@@ -19,7 +19,10 @@ def check_response_format(given: Any, tools: Sequence[Mapping[str, Any]] = ()) -
     Raises:
         BadRequestError: see there.
     """
-    wanted = answer_format(given)
+    try:
+        wanted = answer_format(given)
+    except RecursionError:
+        raise _invalid(given, too_deep()) from None
     if wanted.schema is None:
         return
     if any(tool["type"] != "function" for tool in tools):
@@ -31,9 +34,12 @@ def check_response_format(given: Any, tools: Sequence[Mapping[str, Any]] = ()) -
         check_schema(wanted.schema)
         check_grammar(wanted.grammar(), allow_lenient=not wanted.strict)
     except BadRequestError as error:
-        name = given["json_schema"]["name"]
-        raise BadRequestError(
-            f"Invalid schema for response_format '{name}': {error.message}",
-            code="invalid_json_schema",
-            param="response_format",
-        ) from error
+        raise _invalid(given, error) from error
+
+
+def _invalid(given: Any, error: BadRequestError) -> BadRequestError:
+    return BadRequestError(
+        f"Invalid schema for response_format '{given['json_schema']['name']}': {error.message}",
+        code="invalid_json_schema",
+        param="response_format",
+    )

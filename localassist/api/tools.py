@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from localassist.engine.constraint import check_grammar
-from localassist.engine.json_schema import check_schema
+from localassist.engine.json_schema import check_schema, too_deep
 from localassist.engine.tool_dialect import FENCE
 from localassist.errors import BadRequestError
 
@@ -57,7 +57,11 @@ def _check(function: Mapping[str, Any], names: set[str], path: str) -> None:
         )
     try:
         check_schema(schema)
-        check_grammar(FENCE.grammar([function], most=1), allow_lenient=not function.get("strict"))
+        try:
+            grammar = FENCE.grammar([function], most=1)
+        except RecursionError:
+            raise too_deep() from None
+        check_grammar(grammar, allow_lenient=not function.get("strict"))
     except BadRequestError as error:
         raise BadRequestError(
             f"Invalid schema for function '{function['name']}': {error.message}",

@@ -16,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from localassist._lazy import require
+from localassist.engine import gbnf
 from localassist.engine.json_schema import with_options
 from localassist.errors import BadRequestError, ModelError
 
@@ -32,6 +33,7 @@ _EMBEDDED = "%json"
 _DIGITS = frozenset(bytes([digit]) for digit in b"0123456789")
 # Of each bracket that closes, the one inside it that may have been forgotten.
 _CLOSING = {b"]": b"}", b"}": b"]"}
+_MARK = "\n"
 _IN_NUMBERS = _DIGITS | {b".", b"e", b"E"}
 
 
@@ -333,7 +335,18 @@ class _Tokens:
     def __call__(self, text: bytes | str) -> list[int]:
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
-        return self._vocabulary.tokenize(text, parse_special=False)
+        tokens = self._vocabulary.tokenize(text, parse_special=False)
+        if self._text(tokens) == text.encode():
+            return tokens
+        # Some vocabularies put a space before any text: then it stands before a mark.
+        tokens = self._vocabulary.tokenize(f"{_MARK}{text}", parse_special=False)
+        for count in range(len(tokens) + 1):
+            if self._text(tokens[:count]).endswith(_MARK.encode()):
+                return tokens[count:]
+        return tokens
+
+    def _text(self, tokens: list[int]) -> bytes:
+        return b"".join(self.tokens[token] for token in tokens)
 
 
 def _to_llguidance(llguidance: Any, grammar: Grammar) -> str:
@@ -344,7 +357,9 @@ def _to_llguidance(llguidance: Any, grammar: Grammar) -> str:
     elif grammar.kind == "regex":
         text = matcher.grammar_from_regex(grammar.source)
     elif grammar.kind == "gbnf":
-        text = matcher.grammar_from_lark(llguidance.gbnf_to_lark.any_to_lark(grammar.source))
+        # What would also read as Lark's notation is not taken for it.
+        converted = llguidance.gbnf_to_lark.gbnf_to_lark(gbnf.readable(grammar.source))
+        text = matcher.grammar_from_lark(converted)
     else:
         if grammar.source.lstrip().startswith("{"):
             raise ValueError("a grammar in Lark's notation is wanted")

@@ -8,12 +8,18 @@ neither can read is refused before there is anything to write.
 from __future__ import annotations
 
 import json
+from copy import copy
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
-from typing import Any
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 from localassist._lazy import require
 from localassist.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _OPTIONS_KEY = "x-guidance"
 # Without \\u, a key cannot be spelled so that the schema does not know it. White space is
@@ -22,6 +28,18 @@ _OPTIONS = {"json_allowed_escapes": 'nrbtf\\"', "whitespace_pattern": r"[ \n]{0,
 _LENIENT = {**_OPTIONS, "lenient": True, "coerce_one_of": True}
 _OF_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _OF_DATA = ("enum", "const", "default", "examples")
+# Formats that a grammar enforces, as far as it goes: to it 30 February is a date.
+GRAMMAR_FORMATS = (
+    "date",
+    "date-time",
+    "time",
+    "duration",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "uuid",
+)
 _MAX_ERRORS = 5
 _MAX_ERROR_CHARS = 200
 
@@ -69,9 +87,7 @@ def check_schema(schema: Any) -> None:
     try:
         kind.check_schema(schema)
     except RecursionError:
-        raise BadRequestError(
-            "The schema nests too deeply.", code="invalid_schema", hint="Flatten it."
-        ) from None
+        raise too_deep() from None
     except errors.SchemaError as error:
         # Of a union's branches, the one that fits best tells what was meant.
         error = errors.best_match(error.context) or error
@@ -79,6 +95,13 @@ def check_schema(schema: Any) -> None:
         raise BadRequestError(
             f"Not a JSON Schema: at '{where}': {_short(error.message)}.", code="invalid_schema"
         ) from None
+
+
+def too_deep() -> BadRequestError:
+    """The error of a schema that is read more deeply than it can be checked or written."""
+    return BadRequestError(
+        "The schema nests too deeply.", code="invalid_schema", hint="Flatten it."
+    )
 
 
 def problems(value: Any, schema: Any) -> list[Problem]:
@@ -99,8 +122,23 @@ def _validator(text: str) -> Any:
     jsonschema = require("jsonschema", package="jsonschema")
     schema = json.loads(text)
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    exact = jsonschema.validators.extend(kind, {"multipleOf": _multiple_of})
+    formats = copy(kind.FORMAT_CHECKER)
+    formats.checkers = {
+        name: check for name, check in formats.checkers.items() if name not in GRAMMAR_FORMATS
+    }
     # The library's own registry would fetch what a schema refers to.
-    return kind(schema, registry=_registry())
+    return exact(schema, registry=_registry(), format_checker=formats)
+
+
+def _multiple_of(validator: Any, factor: Any, value: Any, _schema: Any) -> Iterator[Any]:
+    """In decimals, as it is written: in binary fractions 19.99 is no multiple of 0.01."""
+    errors = require("jsonschema", package="jsonschema").exceptions
+    if not validator.is_type(value, "number"):
+        return
+    # JSON has no infinite numbers, but Python reads 1e999 as one.
+    if not isfinite(value) or Fraction(str(value)) % Fraction(str(factor)):
+        yield errors.ValidationError(f"{value!r} is not a multiple of {factor}")
 
 
 def _short(message: str) -> str:

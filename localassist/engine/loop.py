@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from localassist.engine.backend import DecodeAbortedError, DecodeError, NoRoomError, RestoreError
@@ -19,7 +19,7 @@ from localassist.engine.sampler import Sampler
 from localassist.engine.scheduler import Batch, Scheduler
 from localassist.engine.sequence import Sequence
 from localassist.engine.speculator import Speculator
-from localassist.engine.work import NothingAllowedError, Work
+from localassist.engine.work import Work
 from localassist.errors import ClosedError, ModelError
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class EngineLoop:
     @property
     def stats(self) -> EngineStats:
         """A picture of now; `waiting_for` says why generations wait."""
-        return self._scheduler.stats
+        return replace(self._scheduler.stats, measured=self.pace.known)
 
     # --- the worker ---
 
@@ -303,7 +303,7 @@ class EngineLoop:
         draft = following if len(rows) > 1 else []
         try:
             reason = work.take(rows, draft)
-        except NothingAllowedError as error:
+        except ModelError as error:  # of its constraint; others have nothing to do with it
             self._drop(work)
             work.generation.channel.close(error)
             return

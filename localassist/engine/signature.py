@@ -44,10 +44,11 @@ def signature(function: Mapping[str, Any]) -> str:
     """A function of the API's shape: its description, its name and its parameters."""
     schema = function.get("parameters") or {}
     lines = _comment(function.get("description"), "")
-    fields = _Writer(schema).fields(schema, "  ", 0)
-    if not fields:
-        return "\n".join([*lines, f"{function['name']}({{}})"])
-    return "\n".join([*lines, f"{function['name']}({{", *fields, "})"])
+    writer = _Writer(schema)
+    fields = writer.fields(schema, "  ", 0)
+    if fields:
+        return "\n".join([*lines, f"{function['name']}({{", *fields, "})"])
+    return "\n".join([*lines, f"{function['name']}({writer.union(schema) or '{}'})"])
 
 
 class _Writer:
@@ -59,8 +60,11 @@ class _Writer:
     def fields(self, schema: Any, indent: str, depth: int) -> list[str]:
         """A line for each property, under the comment that tells of it."""
         lines: list[str] = []
+        schema = self._resolved(schema)
         if not isinstance(schema, dict) or depth > _MAX_DEPTH:
             return lines
+        for part in schema["allOf"] if isinstance(schema.get("allOf"), list) else ():
+            lines += self.fields(part, indent, depth + 1)
         properties, required = schema.get("properties"), schema.get("required")
         if not isinstance(required, list):
             required = []
@@ -71,6 +75,12 @@ class _Writer:
             lines += _comment(_remark(value), indent)
             lines.append(f"{indent}{key}{mark}: {self._type(value, indent, depth)},")
         return lines
+
+    def union(self, schema: Any) -> str:
+        """The types of which a value has one; empty if there is one only."""
+        schema = self._resolved(schema)
+        several = isinstance(schema, dict) and any(key in schema for key in ("anyOf", "oneOf"))
+        return self._type(schema, "", 0) if several else ""
 
     def _type(self, schema: Any, indent: str, depth: int) -> str:
         schema = self._resolved(schema)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 MAX_CALLS = 8
+# Where a schema has one of these, its properties need not stand beside `properties`.
+_ELSEWHERE = ("$ref", "allOf", "anyOf", "oneOf")
 _FUNCTIONS = """# Functions
 You can call these functions:
 <tools>
@@ -221,6 +223,8 @@ def dialect_of(template: str, *, model: str = "", named: str | None = None) -> T
 def arguments_schema(function: Mapping[str, Any]) -> dict[str, Any]:
     """What a function's arguments must be; other parameters than its own are not made up."""
     schema = function.get("parameters") or {"type": "object", "properties": {}}
+    if any(key in schema for key in _ELSEWHERE):
+        return {"type": "object", **schema}
     return {"type": "object", "additionalProperties": False, **schema}
 
 
@@ -249,9 +253,9 @@ class CallReader:
                 return
             try:
                 value, end = json.JSONDecoder().raw_decode(self._rest, begin)
-            except ValueError:
+                arguments = json.dumps(value["arguments"], ensure_ascii=False)
+            except (ValueError, RecursionError):
                 return
-            arguments = json.dumps(value["arguments"], ensure_ascii=False)
             call = Call(value["name"], arguments, written=self._rest[begin:end])
             self._rest = self._rest[end:]
             is_new = call not in self.calls

@@ -174,7 +174,7 @@ class Work:
                     self.sampler.replace(refused, token)
                     return token
         found = self.sampler.best_of(row, constraint.mask_instead(refused))
-        if found is None:
+        if found is None or not constraint.allows(found):  # a mask may hold what is forced first
             raise NothingAllowedError(
                 "Nothing that the constraint admits can follow.", code="constraint_failed"
             )

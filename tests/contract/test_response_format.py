@@ -151,3 +151,27 @@ def test_a_format_that_cannot_be_honoured_is_refused_everywhere(client, thread, 
         assert caught.value.code == code
     assert client.beta.assistants.retrieve(assistant.id).response_format == "auto"
     assert client.beta.threads.runs.list(thread.id).data == []
+
+
+def test_a_schema_that_nests_too_deeply_is_refused_everywhere(client, thread):
+    schema = {"type": "integer"}
+    for _ in range(1_500):
+        schema = {"type": "array", "items": schema}
+    assistant = client.beta.assistants.create(model="gpt-4")
+    create = client.beta.assistants.create
+    update = client.beta.assistants.update
+    for act in (
+        lambda given: create(model="gpt-4", response_format=given),
+        lambda given: update(assistant.id, response_format=given),
+        lambda given: client.beta.threads.runs.create(
+            thread.id, assistant_id=assistant.id, response_format=given
+        ),
+        lambda given: completed(client, response_format=given),
+        lambda given: completed(client, response_format=given, stream=True),
+    ):
+        for given in (by_schema(schema), by_schema(schema, strict=True)):
+            with pytest.raises(BadRequestError, match="too deeply") as caught:
+                act(given)
+            told = (caught.value.code, caught.value.param)
+            assert told == ("invalid_json_schema", "response_format")
+    assert client.beta.threads.runs.list(thread.id).data == []

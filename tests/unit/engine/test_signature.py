@@ -91,6 +91,56 @@ def test_a_schema_that_holds_itself_ends():
     assert "x?: any" in shown({"x": {"$ref": "#/$defs/a"}}, **{"$defs": circle})
 
 
+PLACE = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+POINT = {"type": "object", "properties": {"x": {"type": "number"}}}
+NODE = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "inside": {"$ref": "#/$defs/node"}},
+    "required": ["name"],
+}
+DEFINED = {"$defs": {"node": NODE, "place": PLACE, "either": {"anyOf": [PLACE, POINT]}}}
+CITY, X = "{\n  city: string,\n}", "{\n  x?: number,\n}"
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"$ref": "#/$defs/place"}, CITY),
+        ({"$ref": "#/$defs/place", "description": "Where."}, CITY),
+        ({"allOf": [{"$ref": "#/$defs/place"}]}, CITY),
+        ({"allOf": [PLACE, POINT]}, "{\n  city: string,\n  x?: number,\n}"),
+        ({"allOf": [PLACE], **POINT}, "{\n  city: string,\n  x?: number,\n}"),
+        ({"allOf": [{"allOf": [PLACE]}, POINT]}, "{\n  city: string,\n  x?: number,\n}"),
+        ({"anyOf": [PLACE, POINT]}, f"{CITY} | {X}"),
+        ({"oneOf": [{"$ref": "#/$defs/place"}, POINT]}, f"{CITY} | {X}"),
+        ({"$ref": "#/$defs/either"}, f"{CITY} | {X}"),
+        ({"$ref": "#/$defs/none"}, "{}"),
+    ],
+    ids=str,
+)
+def test_parameters_are_shown_wherever_they_stand(schema, text):
+    assert signature({"name": "f", "parameters": {**schema, **DEFINED}}) == f"f({text})"
+
+
+def test_parameters_of_which_one_or_another_is_needed_are_shown():
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "x": {"type": "number"}},
+        "anyOf": [{"required": ["city"]}, {"required": ["x"]}],
+    }
+    text = signature({"name": "f", "parameters": schema})
+    assert "city?: string" in text
+    assert "x?: number" in text
+
+
+def test_parameters_that_hold_themselves_are_shown():
+    text = signature({"name": "f", "parameters": {"$ref": "#/$defs/node", **DEFINED}})
+    assert text.startswith("f({\n  name: string,\n  inside?: {\n    name: string,\n")
+    assert len(text) < 2000
+    circle = {"allOf": [{"$ref": "#"}], "properties": {"a": {"type": "integer"}}}
+    assert "  a?: integer," in signature({"name": "f", "parameters": circle})
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
@@ -98,7 +148,17 @@ def test_a_schema_that_holds_itself_ends():
             st.lists(inner)
             | st.dictionaries(
                 st.sampled_from(
-                    ["type", "properties", "items", "enum", "anyOf", "$ref", "required", "a"]
+                    [
+                        "type",
+                        "properties",
+                        "items",
+                        "enum",
+                        "anyOf",
+                        "allOf",
+                        "$ref",
+                        "required",
+                        "a",
+                    ]
                 ),
                 inner,
             )
@@ -111,3 +171,5 @@ def test_a_schema_that_holds_itself_ends():
 def test_whatever_the_schema_is_something_is_shown(schema):
     json.dumps(schema)
     assert signature({"name": "f", "parameters": {"properties": {"a": schema}}}).startswith("f({")
+    for key in ("anyOf", "oneOf", "allOf", "$ref", "properties"):
+        assert signature({"name": "f", "parameters": {key: schema}}).startswith("f(")

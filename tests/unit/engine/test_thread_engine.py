@@ -7,11 +7,12 @@ import time
 
 import pytest
 
-from localassist import BadRequestError, ClosedError, ContextOverflowError, ModelError
+from localassist import BadRequestError, Client, ClosedError, ContextOverflowError, ModelError
 from localassist.engine.chat_template import ChatMessage
+from localassist.engine.constraint import Grammar
 from localassist.engine.kv_store import KvStore
 from localassist.engine.loop import LoopSettings
-from localassist.engine.request import FinishReason, GenerationRequest
+from localassist.engine.request import FinishReason, GenerationRequest, SamplingParams
 from localassist.engine.scripted import ScriptedBackend
 from localassist.engine.thread_engine import ThreadEngine
 
@@ -76,6 +77,66 @@ def test_where_every_text_gets_a_space_none_comes_into_the_middle(start):
     engine = start(Spaced())
     assert engine.encode_on([32, 1001], "abc", keep=2) == engine.encode_frame("abc")
     assert engine.encode_on([1001], "abc", keep=2) == engine.encode_frame("abc")
+
+
+NAMED = Grammar(
+    "json_schema",
+    json.dumps(
+        {
+            "type": "object",
+            "properties": {"first name": {"enum": ["Ada", "Bob"]}, "age": {"type": "boolean"}},
+            "required": ["first name", "age"],
+            "additionalProperties": False,
+        }
+    ),
+)
+
+
+@pytest.mark.parametrize("reply", ["", "Sure!", '{"first name": "Ada", "age": true}', '{"age', "x"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_where_every_text_gets_a_space_a_grammar_is_followed(start, reply, temperature):
+    engine = start(Spaced(lambda _: reply))
+    sampling = SamplingParams(temperature=temperature, seed=1)
+    text, reason = read(ask(engine, "?", sampling=sampling, constraint=engine.constrain(NAMED)))
+    assert reason is FinishReason.STOP
+    assert sorted(json.loads(text)) == ["age", "first name"]
+    if reply.endswith("}"):
+        assert text == reply
+
+
+class Failing:
+    """A constraint that admits everything and fails at its second token."""
+
+    ends_repetition = complete = False
+
+    def __init__(self):
+        self.num_accepted = 0
+
+    def allows(self, token):
+        return True
+
+    def accept(self, token):
+        self.num_accepted += 1
+        if self.num_accepted == 2:
+            raise ModelError("It cannot go on.", code="constraint_failed")
+
+
+def test_a_constraint_that_fails_ends_its_own_generation_only(start):
+    gate = threading.Semaphore(0)
+    engine = start(ScriptedBackend(lambda text: text * 100, gate=gate))
+    beside = ask(engine, "a")
+    failing = ask(engine, "b", constraint=Failing())
+    other = ask(engine, "c")
+    gate.release(1_000_000)
+    with pytest.raises(ModelError, match="It cannot go on") as caught:
+        read(failing)
+    assert caught.value.code == "constraint_failed"
+    assert [read(each) for each in (beside, other)] == [
+        ("a" * 100, FinishReason.STOP),
+        ("c" * 100, FinishReason.STOP),
+    ]
+    assert read(ask(engine, "d"))[0] == "d" * 100
+    wait_until(lambda: (engine.stats.running, engine.stats.waiting) == (0, 0))
 
 
 def wait_until(condition):
@@ -275,6 +336,62 @@ def test_one_token_where_a_branch_was_kept_costs_no_step(branches_at, determinis
         assert look(other)[:2] == (found, logprobs)
     finally:
         other.close()
+
+
+class Held(ScriptedBackend):
+    """Its steps are measured once somebody lets them."""
+
+    def __init__(self):
+        super().__init__()
+        self.measures, self.go_on = threading.Event(), threading.Event()
+
+    def time_rows(self, num_rows):
+        self.measures.set()
+        assert self.go_on.wait(30)
+        return float(num_rows)
+
+
+def test_the_stats_say_whether_costs_are_measured(tmp_path):
+    backend, settings = Held(), LoopSettings(calibration=tmp_path, pause_s=0.001)
+    engine = ThreadEngine(backend, name="scripted", settings=settings)
+    try:
+        assert not engine.stats.measured
+        backend.go_on.set()
+        wait_until(lambda: engine.stats.measured)
+    finally:
+        backend.go_on.set()
+        engine.close()
+    again = ThreadEngine(Held(), name="scripted", settings=settings)
+    try:
+        assert again.stats.measured  # by the one before
+    finally:
+        again.close()
+
+
+def test_where_nothing_is_to_be_measured_the_stats_say_so():
+    settings = LoopSettings(deterministic=True)
+    engine = ThreadEngine(Held(), name="scripted", settings=settings)
+    try:
+        assert engine.stats.measured
+    finally:
+        engine.close()
+
+
+def test_a_client_tells_whether_costs_are_measured(tmp_path):
+    backend = Held()
+    with Client(tmp_path, backend=backend) as client:
+        assert client.status() == {}
+        messages = [{"role": "user", "content": "a"}]
+        asking = threading.Thread(
+            target=client.chat.completions.create, kwargs={"model": "m", "messages": messages}
+        )
+        asking.start()
+        assert backend.measures.wait(30)
+        (stats,) = client.status().values()
+        assert not stats.measured
+        backend.go_on.set()
+        asking.join()
+        wait_until(lambda: all(each.measured for each in client.status().values()))
 
 
 class TwoThreads(ScriptedBackend):

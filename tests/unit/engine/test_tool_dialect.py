@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localassist.engine.constraint import ByteVocabulary, GrammarCompiler
+from localassist.engine.json_schema import problems
 from localassist.engine.tool_dialect import (
     FENCE,
     TAGS,
@@ -131,6 +132,38 @@ def test_arguments_are_an_object_of_known_keys_unless_the_schema_says_otherwise(
     assert arguments_schema(free) == {"type": "object", "additionalProperties": True}
 
 
+NODE = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "inside": {"$ref": "#/$defs/node"}},
+    "required": ["name"],
+}
+PLACE = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+POINT = {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "right", "wrong"),
+    [
+        (
+            {"$ref": "#/$defs/node", "$defs": {"node": NODE}},
+            {"name": "a", "inside": {"name": "b", "inside": {"name": "c"}}},
+            {"name": "a", "inside": {}},
+        ),
+        ({"allOf": [PLACE, POINT]}, {"city": "Rome", "x": 1}, {"city": "Rome"}),
+        ({"anyOf": [PLACE, POINT]}, {"x": 1}, {"y": 1}),
+        ({"oneOf": [PLACE, POINT]}, {"city": "Rome"}, {"city": "Rome", "x": 1}),
+    ],
+    ids=["$ref", "allOf", "anyOf", "oneOf"],
+)
+def test_arguments_fit_parameters_that_stand_elsewhere(parameters, right, wrong):
+    schema = arguments_schema({"name": "f", "parameters": parameters})
+    assert problems(right, schema) == []
+    assert problems(wrong, schema) != []
+    assert problems([right], schema) != []
+    grammar = FENCE.grammar([{"name": "f", "parameters": parameters}], most=1, lenient=True)
+    assert admits(grammar, json.dumps({"name": "f", "arguments": right}) + "]")
+
+
 # --- what is shown ---
 
 
@@ -177,6 +210,26 @@ def test_a_call_that_is_there_already_ends_the_list():
     assert reader.refused == Call("get_weather", '{"city": "Oslo"}')
     assert [call.arguments for call in reader.calls] == ['{"city": "Oslo"}', '{"city": "Rome"}']
     assert reader.calls[0] == Call("get_weather", '{"city": "Oslo"}')
+
+
+def nested(depth):
+    return f'{{"name": "f", "arguments": {{"a": {"[" * depth}{"]" * depth}}}}}'
+
+
+@pytest.mark.parametrize("depth", [2_000, 100_000])
+def test_a_call_that_nests_deeper_than_can_be_read_is_none(depth):
+    reader = CallReader()
+    reader.feed(f"{OSLO}, {nested(depth)}, {ROME}]")
+    reader.feed("\n```")
+    assert reader.calls == [Call("get_weather", '{"city": "Oslo"}')]
+    assert reader.broken_off
+
+
+def test_however_deep_a_call_nests_reading_it_is_no_error():
+    for depth in range(500, 1_100):
+        reader = CallReader()
+        reader.feed(nested(depth))
+        assert reader.broken_off != bool(reader.calls)
 
 
 PROSE = {

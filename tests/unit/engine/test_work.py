@@ -277,6 +277,23 @@ def test_where_the_constraint_admits_nothing_an_error_says_so(temperature):
     assert caught.value.code == "constraint_failed"
 
 
+class Promising(Only):
+    """Its mask names more than may follow."""
+
+    def mask_instead(self, refused):
+        return np.isin(np.arange(VOCABULARY.n_vocab), tokens_of("bc"))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_what_a_mask_holds_and_may_not_follow_all_the_same_is_not_accepted(temperature):
+    constraint = Promising("z")
+    one = work(constraint=constraint, sampling=SamplingParams(temperature=temperature))
+    with pytest.raises(NothingAllowedError) as caught:
+        one.take(rows_of("a", then="b"), [])
+    assert caught.value.code == "constraint_failed"
+    assert (constraint.accepted, answer_tokens(one)) == ([], "")
+
+
 def test_a_token_that_was_refused_is_not_penalised():
     sampling = SamplingParams(frequency_penalty=80.0)
     one = work(constraint=Only("bc"), sampling=sampling)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from localassist.engine import code_dialect
-from localassist.engine.chat_template import ChatMessage
 from localassist.engine.request import FinishReason, GenerationRequest, SamplingParams
 from localassist.errors import ModelError
 from localassist.runs.model_calls import Interrupted
@@ -16,6 +15,7 @@ from localassist.runs.repetition import Repetition
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from localassist.engine.chat_template import ChatMessage
     from localassist.engine.code_dialect import CodeWatch
     from localassist.engine.tool_dialect import ProseWatch
     from localassist.runs.answer_format import AnswerFormat
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("localassist.runs")
 
 _CODE_TEMPERATURE = 0.2
-_REPAIR = """That does not fit: {problems}
-Write the answer again."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,8 @@ class AnswerWriter:
                 events.close()
                 self._record(watches.calls.flush())
                 self._end_citing()
-                self._recorder.close_message(self._model.usages[-1])
+                if self._recorder.has_message:
+                    self._recorder.close_message(self._model.take_usage())
                 if watches.calls.found:
                     return Written(reason=None)
                 assert code is not None, "it has begun"
@@ -208,11 +207,7 @@ class AnswerWriter:
             if not wrong:
                 self._record("" if live else text)
                 return FinishReason.STOP
-            turns = [
-                ChatMessage("assistant", text),
-                ChatMessage("user", _REPAIR.format(problems=wrong)),
-            ]
-            prompt = extend(turns)
+            prompt = extend(wanted.repair_turns(text, wrong))
         raise ModelError(
             f"The model's answer does not fit the response format: {wrong}",
             code="answer_invalid",
@@ -249,7 +244,6 @@ class AnswerWriter:
         return GenerationRequest(
             prompt_tokens=prompt,
             sampling=_sampling(self._run, self._model.engine.sampling_defaults),
-            max_tokens=self._run.max_completion_tokens,
             **more,
         )
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from localassist.engine.chat_template import ChatMessage
 from localassist.engine.constraint import Grammar
 from localassist.engine.json_schema import problems
 from localassist.errors import BadRequestError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 _OBJECT = "Your answer is read by a program: write nothing but one JSON object."
 _SCHEMA = """Your answer is read by a program: write nothing but JSON that fits this schema:
 {schema}"""
+_REPAIR = """That does not fit: {problems}
+Write the answer again."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,27 @@ class AnswerFormat:
 
     def wrong(self, text: str) -> str:
         """What of a complete answer does not fit; empty if all of it does."""
-        try:
-            value = json.loads(text)
-        except ValueError:
+        if not is_json(text):
             return "it is not JSON."
-        found = problems(value, self.schema)
+        found = problems(json.loads(text), self.schema)
         return " ".join(
             f"at '{each.path}': {each.message}." if each.path else f"{each.message}."
             for each in found
         )
+
+    def repair_turns(self, text: str, wrong: str) -> list[ChatMessage]:
+        """What follows an answer that does not fit, for a second try."""
+        problems = _REPAIR.format(problems=wrong)
+        return [ChatMessage("assistant", text), ChatMessage("user", problems)]
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON, whole and no deeper than Python reads it."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def answer_format(given: Any) -> AnswerFormat:

@@ -17,6 +17,7 @@ from localassist.engine.request import GenerationRequest
 from localassist.engine.tool_dialect import MAX_CALLS, Call, CallReader
 from localassist.errors import BadRequestError
 from localassist.runs.meant import Meant
+from localassist.runs.model_calls import OutOfTokens
 from localassist.runs.named import Named, covers, says_all_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class CallWriter:
         *,
         several: bool,
         temperature: float | None,
+        top_p: float | None = None,
+        seed: int | None = None,
         named: Named | None = None,
         meant: Meant | None = None,
     ) -> None:
@@ -67,6 +70,8 @@ class CallWriter:
             functions: dicts as in the API.
             several: whether there may be more than one call.
             temperature: the run's; None is the model's own.
+            top_p: likewise.
+            seed: None takes another one for each list.
             named: what is asked for; None if that cannot be told, and the model alone decides.
             meant: which of the functions it is for, if that can be told.
         """
@@ -76,7 +81,12 @@ class CallWriter:
         self._meant = meant or Meant((), ())
         defaults = model.engine.sampling_defaults
         wanted = defaults.temperature if temperature is None else temperature
-        self._sampling = replace(defaults, temperature=min(wanted, _CALL_TEMPERATURE))
+        self._sampling = replace(
+            defaults,
+            temperature=min(wanted, _CALL_TEMPERATURE),
+            top_p=defaults.top_p if top_p is None else top_p,
+            seed=seed,
+        )
         self._functions = functions
         self._said: list[int] = []
 
@@ -98,12 +108,18 @@ class CallWriter:
 
         Raises:
             Interrupted: the run is to stop.
+            OutOfTokens: the run may write no more, and there is no call yet.
         """
         calls: list[Call] = []
         is_wanted: _Wanted = self._was_asked_for
         functions = self._functions
         while True:
-            reader = self._followed(prompt, calls, is_wanted, functions)
+            try:
+                reader = self._followed(prompt, calls, is_wanted, functions)
+            except OutOfTokens:
+                if calls:
+                    return calls
+                raise
             new, calls = len(reader.calls) > len(calls), reader.calls
             is_over = not new or reader.refused in calls or reader.broken_off
             if is_over or self._named is None or not self._may_follow(calls):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from localassist.engine.chat_template import ChatMessage
 from localassist.engine.request import FinishReason, GenerationRequest
 from localassist.errors import BadRequestError, ModelError
-from localassist.runs.answer_format import answer_format
+from localassist.runs.answer_format import answer_format, is_json
 from localassist.runs.function_calls import FunctionCaller
-from localassist.runs.model_calls import ModelCalls, total
+from localassist.runs.model_calls import ModelCalls, OutOfTokens, total
 from localassist.runs.rounds import Rounds
 from localassist.runs.verdicts import Verdicts
 from localassist.types.run import Run, Usage
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from localassist.engine.request import Engine, SamplingParams
     from localassist.engine.tool_dialect import Call, Earlier, ToolDialect
     from localassist.retrieval.nearness import Nearness
+    from localassist.runs.answer_format import AnswerFormat
 
 _SAMPLED = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
 _NOBODY = "none"  # the id of what is not stored
@@ -82,11 +83,14 @@ class Answering:
         """
         self._engine = engine
         self._params = params
-        self._model = ModelCalls(engine, is_over=stopped.is_set)
+        limit = params.get("max_completion_tokens") or params.get("max_tokens")
+        self._model = ModelCalls(engine, is_over=stopped.is_set, max_tokens=limit)
         self._talk = Talk(params["messages"])
         run = _as_run(params, tools, now, instructions=self._talk.system)
         self._rounds = Rounds(self._talk.steps())
-        self._caller = FunctionCaller(run, self._rounds, engine.tools, nearness)
+        self._caller = FunctionCaller(
+            run, self._rounds, engine.tools, nearness, seed=params.get("seed")
+        )
 
     def events(self) -> Iterator[Event]:
         """The answer.
@@ -95,6 +99,12 @@ class Answering:
             Interrupted: nobody wants it any more.
             ModelError: it does not fit the response format.
         """
+        try:
+            yield from self._events()
+        except OutOfTokens:
+            yield self._ended("length")
+
+    def _events(self) -> Iterator[Event]:
         caller = self._caller
         if caller.functions:
             prompt = self._prompt(caller.system_text(self._talk.system), may_call=True)
@@ -111,34 +121,66 @@ class Answering:
         caller, wanted = self._caller, answer_format(self._params.get("response_format"))
         hidden = self._rounds.answered or not caller.functions
         system = self._talk.system if hidden else caller.system_text(self._talk.system)
-        prompt = self._prompt(wanted.system_text(system), may_call=False, calls=not hidden)
-        grammar = wanted.enforced(self._engine) if wanted.schema is not None else None
-        text, reason = "", FinishReason.STOP
+        system = wanted.system_text(system)
+        if wanted.schema is not None:
+            yield from self._formatted(wanted, system, calls=not hidden)
+            return
+        prompt = self._prompt(system, may_call=False, calls=not hidden)
+        reason = FinishReason.STOP
         for event in self._model.generate(
-            GenerationRequest(
-                prompt_tokens=prompt,
-                constraint=None if grammar is None else self._engine.constrain(grammar),
-                sampling=_sampling(self._params, self._engine.sampling_defaults),
-                max_tokens=self._params.get("max_completion_tokens")
-                or self._params.get("max_tokens"),
-                stop=_stop_texts(self._params.get("stop")),
-                banned_first=() if grammar is not None else caller.banned_first(self._model),
-            )
+            self._request(prompt, banned_first=caller.banned_first(self._model))
         ):
-            text += event.text
             if event.text:
                 yield Text(event.text)
             reason = event.finish_reason or reason
-        cut = reason is FinishReason.LENGTH
-        if grammar is not None and not cut and (wrong := wanted.wrong(text)):
-            raise ModelError(
-                f"The model's answer does not fit the response format: {wrong}",
-                code="answer_invalid",
-                hint="Simplify the schema, or use a larger model.",
-            )
-        yield self._ended("length" if cut else "stop")
+        yield self._ended("length" if reason is FinishReason.LENGTH else "stop")
 
-    def _prompt(self, system: str | None, *, may_call: bool, calls: bool = True) -> list[int]:
+    def _formatted(
+        self, wanted: AnswerFormat, system: str | None, *, calls: bool
+    ) -> Iterator[Event]:
+        """JSON; where the grammar cannot say all of its schema, it is validated and then shown."""
+        grammar = wanted.enforced(self._engine)
+        is_live = not grammar.lenient
+        prompt, wrong = self._prompt(system, may_call=False, calls=calls), ""
+        for _ in range(1 if is_live else 2):
+            text, reason = "", FinishReason.STOP
+            constraint = self._engine.constrain(grammar)
+            for event in self._model.generate(self._request(prompt, constraint=constraint)):
+                text += event.text
+                if event.text and is_live:
+                    yield Text(event.text)
+                reason = event.finish_reason or reason
+            cut = reason is FinishReason.LENGTH
+            wrong = "" if cut or self._was_stopped(text) else wanted.wrong(text)
+            if not wrong:
+                if text and not is_live:
+                    yield Text(text)
+                yield self._ended("length" if cut else "stop")
+                return
+            again = wanted.repair_turns(text, wrong)
+            prompt = self._prompt(system, may_call=False, calls=calls, more=again)
+        raise ModelError(
+            f"The model's answer does not fit the response format: {wrong}",
+            code="answer_invalid",
+            hint="Simplify the schema, or use a larger model.",
+        )
+
+    def _was_stopped(self, text: str) -> bool:
+        """Whether one of the caller's stop texts has cut JSON off; nothing else does."""
+        return bool(self._params.get("stop")) and not is_json(text)
+
+    def _request(self, prompt: list[int], **more: Any) -> GenerationRequest:
+        return GenerationRequest(
+            prompt_tokens=prompt,
+            sampling=_sampling(self._params, self._engine.sampling_defaults),
+            stop=_stop_texts(self._params.get("stop")),
+            **more,
+        )
+
+    def _prompt(
+        self, system: str | None, *, may_call: bool, calls: bool = True,
+        more: Sequence[ChatMessage] = (),
+    ) -> list[int]:  # fmt: skip
         first = [ChatMessage("system", system)] if system else []
         said = self._talk.turns(self._engine.tools.dialect if calls else None)
         verdict = None
@@ -146,14 +188,10 @@ class Answering:
             request = "".join(self._talk.asked[-1:])
             verdict = Verdicts.of_test(self._model, self._rounds.answered, request)
         turns = self._rounds.turns(may_call=may_call, verdict=verdict)
-        return self._engine.encode_chat([*first, *said, *turns])
+        return self._engine.encode_chat([*first, *said, *turns, *more])
 
     def _extended(self, more: Sequence[ChatMessage]) -> list[int]:
-        system = self._caller.system_text(self._talk.system)
-        first = [ChatMessage("system", system)] if system else []
-        said = self._talk.turns(self._engine.tools.dialect)
-        turns = self._rounds.turns(may_call=True)
-        return self._engine.encode_chat([*first, *said, *turns, *more])
+        return self._prompt(self._caller.system_text(self._talk.system), may_call=True, more=more)
 
     def _ended(self, reason: Literal["stop", "length", "tool_calls"]) -> Ended:
         usage = total(self._model.usages)

@@ -91,7 +91,7 @@ class CodeRunner:
         """Begin a step."""
         return CodeRecord(self._services, self._run)
 
-    def run_code(self, record: CodeRecord, code: str, usage: Usage) -> None:
+    def run_code(self, record: CodeRecord, code: str, usage: Usage | None) -> None:
         """Run it and complete the step.
 
         Raises:

@@ -41,7 +41,7 @@ class CodeRecord:
         return self._step.save()
 
     def complete(
-        self, outputs: Sequence[CodeOutput], metadata: dict[str, str], usage: Usage
+        self, outputs: Sequence[CodeOutput], metadata: dict[str, str], usage: Usage | None
     ) -> bool:
         """Record what the code gave; False if the run is not ours any more."""
         self._call.code_interpreter.outputs = list(outputs)

@@ -29,6 +29,7 @@ from localassist.retrieval.nearness import is_english
 from localassist.runs.call_writer import MAX_CALL_TOKENS, CallWriter
 from localassist.runs.guesses import Guesses
 from localassist.runs.meant import Meant
+from localassist.runs.model_calls import OutOfTokens
 from localassist.runs.named import Named
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ class FunctionCaller:
     """The functions of one run. Used by the run's worker only."""
 
     def __init__(
-        self, run: Run, rounds: Rounds, habits: ToolHabits, nearness: Nearness | None = None
-    ) -> None:
+        self, run: Run, rounds: Rounds, habits: ToolHabits, nearness: Nearness | None = None,
+        *, seed: int | None = None,
+    ) -> None:  # fmt: skip
         """Look at what the run may call, and has called.
 
         Args:
@@ -60,6 +62,7 @@ class FunctionCaller:
             rounds: its tool calls so far.
             habits: of the model.
             nearness: compares requests with functions.
+            seed: of what is sampled in calls.
         """
         self._habits = habits
         self._nearness = nearness
@@ -70,7 +73,9 @@ class FunctionCaller:
         self._choice = "auto" if rounds.count and run.tool_choice != "none" else run.tool_choice
         self._parallel = run.parallel_tool_calls
         self._instructions = run.instructions
-        self._temperature = run.temperature if "temperature" in run.model_fields_set else None
+        given = run.model_fields_set
+        self._temperature = run.temperature if "temperature" in given else None
+        self._top_p, self._seed = run.top_p if "top_p" in given else None, seed
         self.functions: list[dict[str, Any]] = (
             [] if self._choice == "none" or self._is_other or rounds.count >= MAX_ROUNDS
             else [tool["function"] for tool in run.tools if tool["type"] == "function"]
@@ -171,6 +176,7 @@ class FunctionCaller:
         Raises:
             ModelError: no valid call came of two tries.
             Interrupted: the run is to stop.
+            OutOfTokens: it may write no more.
         """
         named = self._asked_for(asked)
         writer = CallWriter(
@@ -179,6 +185,8 @@ class FunctionCaller:
             self.functions,
             several=self._named is None and self._parallel,
             temperature=self._temperature,
+            top_p=self._top_p,
+            seed=self._seed,
             named=named,
             meant=None if named is None else self._meant_by(asked[-1]),
         )
@@ -189,7 +197,7 @@ class FunctionCaller:
             calls = writer.write(prompt)
             wrong = self._wrong(calls)
         if wrong or not calls:
-            raise _no_valid_call(wrong)
+            raise OutOfTokens if model.is_out_of_tokens else _no_valid_call(wrong)
         if named is not None:
             guesses = Guesses(model, self._dialect, self.functions, named, writer.said)
             calls = guesses.left_out_of(calls, prompt)

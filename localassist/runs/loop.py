@@ -18,7 +18,7 @@ from localassist.runs.code_calls import CodeRunner
 from localassist.runs.code_files import Produced
 from localassist.runs.file_search import FileSearch
 from localassist.runs.function_calls import FunctionCaller
-from localassist.runs.model_calls import Interrupted, ModelCalls, total
+from localassist.runs.model_calls import Interrupted, ModelCalls, OutOfTokens, total
 from localassist.runs.prompter import Prompter, PromptTooLong
 from localassist.runs.recorder import RunRecorder
 from localassist.runs.rounds import Rounds
@@ -110,9 +110,10 @@ class RunLoop:
         if self._ended_early(None):
             return
         abandon(self._services, self._run.id)
-        steps = run_steps.tool_calls_of_run(self._services.store.read(), self._run.id)
-        self._spent = [step.usage for step in steps if step.usage is not None]
-        model = ModelCalls(engine, is_over=self._is_over)
+        connection = self._services.store.read()
+        steps = run_steps.tool_calls_of_run(connection, self._run.id)
+        self._spent = run_steps.usages_of_run(connection, self._run.id)
+        model = ModelCalls(engine, is_over=self._is_over, max_tokens=self._tokens_left)
         self._model = model
         if self._stop.is_set():
             model.stop()
@@ -132,8 +133,18 @@ class RunLoop:
             usage = self._total(model)
             if not self._ended_early(usage):
                 self._recorder.end("cancelled", usage=usage)
+        except OutOfTokens:
+            self._end(FinishReason.LENGTH, model)
         except PromptTooLong as limit:
             self._prompt_too_long(engine, limit)
+
+    @property
+    def _tokens_left(self) -> int | None:
+        """What `max_completion_tokens` leaves after the steps before; None if it is not given."""
+        limit = self._run.max_completion_tokens
+        if limit is None:
+            return None
+        return limit - sum(usage.completion_tokens for usage in self._spent)
 
     def _is_over(self) -> bool:
         return self._overdue or self._abandoned or self._stop.is_set()
@@ -194,7 +205,7 @@ class RunLoop:
             return False
         if self._ended_early(self._total(model)):
             return True
-        if not require_action(self._services, self._run, calls, model.usages[-1]):
+        if not require_action(self._services, self._run, calls, model.take_usage()):
             self._recorder.end("cancelled", usage=self._total(model))
         return True
 
@@ -239,7 +250,7 @@ class RunLoop:
             watches=Watches(turn.caller.watch(), turn.coder.watch(), turn.coder.record),
         )
         if written.code is not None and written.record is not None:
-            turn.coder.run_code(written.record, written.code, model.usages[-1])
+            turn.coder.run_code(written.record, written.code, model.take_usage())
             return False
         if written.reason is None and self._wait(turn):
             return True
@@ -251,7 +262,7 @@ class RunLoop:
         return total([*self._spent, *model.usages])
 
     def _end(self, reason: FinishReason, model: ModelCalls) -> None:
-        usage, step_usage = self._total(model), model.usages[-1]
+        usage, step_usage = self._total(model), model.take_usage()
         if self._ended_early(usage):
             return
         if reason is FinishReason.LENGTH:

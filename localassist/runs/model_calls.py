@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from localassist.engine.request import FinishReason, GenerationRequest, SamplingParams
@@ -19,21 +20,30 @@ class Interrupted(Exception):  # not an error: the run is to stop
     """The run was cancelled, is overdue or is to be left to another process."""
 
 
+class OutOfTokens(Exception):  # not an error either
+    """All calls together have written as much as they may."""
+
+
 class ModelCalls:
     """Calls of one execution. `stop` may be called from any OS thread, the rest by its worker."""
 
-    def __init__(self, engine: Engine, *, is_over: Callable[[], bool]) -> None:
+    def __init__(
+        self, engine: Engine, *, is_over: Callable[[], bool], max_tokens: int | None = None
+    ) -> None:
         """Make no call yet.
 
         Args:
             engine: the loaded model.
             is_over: whether the run is to stop; asked several times a second.
+            max_tokens: that all calls together may write; None is no limit.
         """
         self.engine = engine
         self._is_over = is_over
+        self._max_tokens = max_tokens
         self._generation: Generation | None = None
         self._stopped = False
         self._usages: list[Usage] = []
+        self._told: Usage | None = None
 
     def stop(self) -> None:
         """Have the running call, and every later one, raise Interrupted."""
@@ -46,6 +56,30 @@ class ModelCalls:
         """Tokens of each call so far, the running one included."""
         return self._usages
 
+    def take_usage(self) -> Usage | None:
+        """Tokens since this was asked last: those of one step; None if there was no call."""
+        now, told = total(self._usages), self._told
+        self._told = now
+        if now is None or told is None:
+            return now
+        return Usage(
+            completion_tokens=now.completion_tokens - told.completion_tokens,
+            prompt_tokens=now.prompt_tokens - told.prompt_tokens,
+            total_tokens=now.total_tokens - told.total_tokens,
+            prompt_tokens_details=now.prompt_tokens_details,
+        )
+
+    @property
+    def is_out_of_tokens(self) -> bool:
+        """Whether all calls together have written as much as they may."""
+        return self._left is not None and self._left <= 0
+
+    @property
+    def _left(self) -> int | None:
+        if self._max_tokens is None:
+            return None
+        return self._max_tokens - sum(each.completion_tokens for each in self._usages)
+
     def generate(
         self, request: GenerationRequest, *, goes_on: bool = False
     ) -> Generator[TokenEvent, None, None]:
@@ -57,9 +91,10 @@ class ModelCalls:
 
         Raises:
             Interrupted: the run is to stop; what came before has been yielded.
+            OutOfTokens: none is left for this call.
             ContextOverflowError: the prompt leaves no room for an answer.
         """
-        generation = self._submit(request)
+        generation = self._submit(self._limited(request))
         earlier = self._usages.pop() if goes_on else _usage(generation, 0)
         self._usages.append(earlier)
         num_tokens = 0
@@ -78,6 +113,15 @@ class ModelCalls:
                     raise Interrupted
         finally:
             generation.cancel()
+
+    def _limited(self, request: GenerationRequest) -> GenerationRequest:
+        """The request, for no more tokens than are left."""
+        left = self._left
+        if left is None:
+            return request
+        if left <= 0:
+            raise OutOfTokens
+        return replace(request, max_tokens=min(left, request.max_tokens or left))
 
     def first_logprob(self, prompt: Sequence[int], token: int) -> float:
         """Logarithm of the probability that `token` begins the answer. Not counted as usage.

@@ -130,10 +130,13 @@ class RunRecorder:
         self._text.append(text)
         self._num_chars += len(text)
 
-    def close_message(self, usage: Usage) -> None:
+    @property
+    def has_message(self) -> bool:
+        """Whether a message is open."""
+        return self._message_id is not None
+
+    def close_message(self, usage: Usage | None) -> None:
         """Complete the open message and its step; the run goes on."""
-        if self._message_id is None:
-            return
         services, now = self._services, int(self._services.now())
         ending = Ending(
             "completed", text=self.text, citations=tuple(self._citations), step_usage=usage

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from localassist.types.stream_event import AssistantStreamEvent
 
 
-def require_action(services: Services, run: Run, calls: Sequence[Call], usage: Usage) -> bool:
+def require_action(
+    services: Services, run: Run, calls: Sequence[Call], usage: Usage | None
+) -> bool:
     """Store the calls and let the run wait for their outputs, in one transaction.
 
     Returns:
@@ -87,7 +89,9 @@ def _open_steps(tx: Transaction, run_id: str) -> list[RunStep]:
     return [step for step in run_steps.open_of_run(tx, run_id) if step.type == "tool_calls"]
 
 
-def _calls_step(services: Services, run: Run, calls: Sequence[Call], usage: Usage) -> RunStep:
+def _calls_step(
+    services: Services, run: Run, calls: Sequence[Call], usage: Usage | None
+) -> RunStep:
     made: list[ToolCall] = [
         FunctionToolCall(
             id=services.new_id("call"),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from localassist.store.connection import Transaction
+    from localassist.types.run import Usage
 
 TABLE = Table(
     "run_step",
@@ -58,3 +59,12 @@ def tool_calls_of_runs(connection: sqlite3.Connection, run_ids: str) -> list[Run
 def tool_calls_of_run(connection: sqlite3.Connection | Transaction, run_id: str) -> list[RunStep]:
     """The steps of a run whose calls have been answered, in order."""
     return TABLE.where(connection, TOOL_CALLS_OF_RUN, (run_id,))
+
+
+USAGES_OF_RUN = "run_id = ? AND usage IS NOT NULL ORDER BY seq"
+
+
+def usages_of_run(connection: sqlite3.Connection, run_id: str) -> list[Usage]:
+    """What the steps of a run have used, in order."""
+    steps = TABLE.where(connection, USAGES_OF_RUN, (run_id,))
+    return [step.usage for step in steps if step.usage is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from localassist.retrieval.nearness import Part
 from localassist.runs.call_writer import CallWriter
 from localassist.runs.function_calls import FunctionCaller
 from localassist.runs.meant import Meant
+from localassist.runs.model_calls import OutOfTokens
 from localassist.runs.named import Named
 from localassist.runs.rounds import Rounds
 from localassist.types.run import Run
@@ -28,7 +30,10 @@ def weather(city, **more):
 
 
 class Model:
-    """Writes the lists that it is given, one for each time; its tokens are bytes."""
+    """Writes the lists that it is given, one for each time; its tokens are bytes.
+
+    Where a list is None, it may write no more.
+    """
 
     def __init__(self, *lists, odds=-1.0, control="", dialect=FENCE):
         self._lists = list(lists)
@@ -42,6 +47,7 @@ class Model:
         self.watched = []
         self.kept = []
         self.grammars = []
+        self.samplings = []
         self.cut = False
         self.repeats = ()  # texts at whose end what they repeated is ended
 
@@ -70,7 +76,11 @@ class Model:
         self.begun.append(bytes(request.prompt_tokens[len(PROMPT) :]).decode())
         self.goes_on.append(goes_on)
         self.grammars.append(request.constraint.source)
-        calls, ended = self._lists.pop(0)
+        self.samplings.append(request.sampling)
+        following = self._lists.pop(0)
+        if following is None:
+            raise OutOfTokens
+        calls, ended = following
         text = self._dialect.separator.join(call.text for call in calls)
         text += self._dialect.closer if ended else ""
         if self.cut:
@@ -272,13 +282,26 @@ def test_no_more_is_looked_at_than_it_takes_to_see_that_no_call_follows():
     assert len(model.watched) == 1
 
 
-def called(model, *asked, **fields):
+@pytest.mark.parametrize("request_", ["The weather in Rome and Oslo", TWO_THINGS])
+def test_calls_that_are_complete_are_made_where_no_token_is_left_for_another(request_):
+    meant = BOTH if request_ is TWO_THINGS else None
+    model = Model(([ROME], True), None)
+    assert write(model, request_, meant=meant) == [ROME]
+    assert len(model.begun) == 2
+
+
+def test_without_a_call_who_may_write_no_more_is_told():
+    with pytest.raises(OutOfTokens):
+        write(Model(None), "The weather in Rome")
+
+
+def called(model, *asked, seed=None, **fields):
     run = Run(
         id="run_1", assistant_id="asst_1", created_at=0, model="m", status="in_progress",
         thread_id="thread_1", **fields,
         tools=[{"type": "function", "function": {**FUNCTIONS[0], "description": "The weather."}}],
     )  # fmt: skip
-    caller = FunctionCaller(run, Rounds([]), ToolHabits())
+    caller = FunctionCaller(run, Rounds([]), ToolHabits(), seed=seed)
     return caller.write(model, PROMPT, pytest.fail, asked=asked)
 
 
@@ -311,3 +334,24 @@ def test_what_is_forced_or_may_be_one_only_is_one():
         model = Model(([ROME], True))
         assert called(model, "What is the weather in Rome and in Oslo?", **fields) == [ROME]
         assert len(model.begun) == 1
+
+
+WARM = SamplingParams(temperature=0.7, top_p=0.8, top_k=40)
+
+
+@pytest.mark.parametrize(
+    ("given", "sampling"),
+    [
+        ({}, replace(WARM, temperature=0.2)),
+        ({"seed": 7}, replace(WARM, temperature=0.2, seed=7)),
+        ({"seed": 0, "top_p": 0.5}, replace(WARM, temperature=0.2, top_p=0.5, seed=0)),
+        ({"top_p": 1.0, "temperature": 0.1}, replace(WARM, temperature=0.1, top_p=1.0)),
+        ({"temperature": 1.5}, replace(WARM, temperature=0.2)),
+    ],
+    ids=str,
+)
+def test_what_the_caller_says_of_sampling_holds_in_every_list_of_calls(given, sampling):
+    model = Model(([ROME], True), ([OSLO], True))
+    model.sampling_defaults = WARM
+    assert called(model, "What is the weather in Rome and in Oslo?", **given) == [ROME, OSLO]
+    assert model.samplings == [sampling, sampling]

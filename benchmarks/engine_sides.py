@@ -18,6 +18,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from typing_extensions import override
@@ -192,25 +193,37 @@ class Ours(Streaming):
         while self._busy:
             count += 1
 
-    def cancel(self, prompt: str, after_s: float, num_tokens: int) -> float:
-        """Seconds from a cancellation to the last event."""
+    def cancel(self, prompt: str, after_s: float, num_tokens: int) -> dict[str, float]:
+        """Seconds from a cancellation to the last event, and of a step before it, if there was."""
         from localassist.engine.request import FinishReason, GenerationRequest
 
         tokens = self._engine._backend.tokenize(prompt, parse_special=True)
         generation = self._engine.submit(
             GenerationRequest(prompt_tokens=tokens, max_tokens=num_tokens)
         )
-        time.sleep(after_s)
-        started = time.perf_counter()
-        generation.cancel()
-        last = [event.finish_reason for event in generation][-1]
-        seconds = time.perf_counter() - started
+        cancelled: list[float] = []
+
+        def cancel() -> None:
+            cancelled.append(time.perf_counter())
+            generation.cancel()
+
+        threading.Timer(after_s, cancel).start()
+        times_s, last = [], None
+        for event in generation:
+            times_s.append(time.perf_counter())
+            last = event.finish_reason
         if last is not FinishReason.CANCELLED:
             raise RuntimeError(f"it had ended already: {last}")
-        return seconds
+        steps = [b - a for a, b in itertools.pairwise(times_s[:-1])]
+        return {
+            "seconds": times_s[-1] - cancelled[0],
+            "step_s": median(steps) if steps else float("nan"),
+        }
 
     def hibernate(self, prompt: str) -> dict[str, float]:
-        """Seconds for each 1,000 tokens: to save, and to read and restore, through the files."""
+        """Seconds for each 1,000 tokens: out of the context, to a file, and from there back."""
+        from localassist.engine.kv_files import Key
+
         loop, backend = self._engine._loop, self._engine._backend
         self.ask([prompt], num_tokens=1)
         while self._engine.stats.running or loop._scheduler.has_unsaved:
@@ -218,13 +231,18 @@ class Ours(Streaming):
         tokens = backend.tokenize(prompt, parse_special=True)[:-1]
         slot = max(loop._scheduler._cache.slots, key=lambda slot: len(slot.tokens))
         count = len(slot.tokens) // 512 * 512
-        started = time.perf_counter()
-        for start in range(0, count, 512):
-            backend.save(slot.seq_id, start=start, end=start + 512)
-        saved = time.perf_counter()
         kv = self._engine._kv
         while kv.num_pending:
             time.sleep(0.01)
+        started = time.perf_counter()
+        saved = [
+            backend.save(slot.seq_id, start=start, end=start + 512)
+            for start in range(0, count, 512)
+        ]
+        writing = time.perf_counter()
+        for number, data in enumerate(saved, 1):
+            kv._files.write(Key.of(tokens[: 512 * number], start=512 * (number - 1)), data)
+        written = time.perf_counter()
         for segment in kv._by_name.values():
             segment.data = None
         free = next(each for each in loop._scheduler._cache.slots if not each.tokens)
@@ -237,14 +255,31 @@ class Ours(Streaming):
         restored = time.perf_counter()
         backend.truncate(free.seq_id, 0)
         return {
-            "save_s": (saved - started) * 1000 / count,
+            "save_s": (writing - started) * 1000 / count,
+            "write_s": (written - writing) * 1000 / count,
             "restore_s": (restored - restoring) * 1000 / position,
         }
 
-    def share(self) -> float:
-        """Part of the worker's time that is not llama.cpp's."""
-        times = self._engine.times
-        return float(1 - times.decode_s / times.busy_s)
+    def share(self, prompt: str, num_tokens: int) -> float:
+        """Part of the worker's time that is not llama.cpp's, over one answer."""
+        llama, times = self._engine._backend._llama, self._engine.times
+        decode, computed_s = llama.llama_decode, 0.0
+
+        def timed(*arguments: Any) -> Any:
+            nonlocal computed_s
+            started = time.perf_counter()
+            try:
+                return decode(*arguments)
+            finally:
+                computed_s += time.perf_counter() - started
+
+        busy_s, llama.llama_decode = times.busy_s, timed
+        try:
+            self.ask([prompt], num_tokens=num_tokens)
+            time.sleep(0.05)  # the loop's last round is counted at its end
+        finally:
+            llama.llama_decode = decode
+        return float(1 - computed_s / (times.busy_s - busy_s))
 
     def close(self) -> None:
         if self._gate:

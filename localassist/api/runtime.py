@@ -137,7 +137,7 @@ class Runtime:
         if self.is_of_parent:
             raise ClosedError(
                 "The client was opened before this process was forked.",
-                hint="Open one of its own in each process, after it was forked.",
+                hint="Fork first and open clients then, or start the process by 'spawn'.",
             )
 
     def _engine_key(self, name: str) -> str:
@@ -265,14 +265,15 @@ def _habits(model: ModelFile, template: str) -> ToolHabits:
 
 _lock = threading.Lock()
 _shared: dict[Settings, tuple[Runtime, int]] = {}
+_left: list[Runtime] = []  # the parent's; what they have open is not to be closed
 
 
 def acquire(settings: Settings) -> Runtime:
     """The runtime of these settings: clients of one process share it."""
     with _lock:
         runtime, users = _shared.get(settings, (None, 0))
-        if runtime is None or runtime.is_of_parent:
-            runtime, users = Runtime(settings), 0
+        if runtime is None:
+            runtime = Runtime(settings)
         _shared[settings] = (runtime, users + 1)
         return runtime
 
@@ -287,6 +288,18 @@ def release(runtime: Runtime) -> None:
         if found is runtime:
             del _shared[runtime.settings]
     runtime.close()
+
+
+def _leave_to_parent() -> None:
+    """In a process that was forked: whoever held the lock is not there, nor are the runs."""
+    global _lock
+    _lock = threading.Lock()
+    _left.extend(runtime for runtime, _ in _shared.values())
+    _shared.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 @atexit.register

@@ -37,13 +37,15 @@ class IdleCores:
         self._idle_s = idle_s or (lambda: _idle_s(root))
         self._clock = clock
         self._root = root
+        self._allowed: set[int] = set()
         self._cores: list[list[int]] = []
         self._began_s = 0.0
         self._before: Mapping[int, float] = {}
 
     def begin(self) -> None:
         """The time that is looked at begins now."""
-        self._cores = _allowed_cores(self._root)
+        if (allowed := _allowed_cpus()) != self._allowed:
+            self._allowed, self._cores = allowed, _allowed_cores(self._root)
         self._began_s, self._before = self._clock(), self._idle_s()
 
     @property
@@ -97,14 +99,17 @@ def processor_name(*, root: Path = SYSTEM) -> str:
 
 def _allowed_cores(root: Path) -> list[list[int]]:
     """CPUs that this process may use, those of a core together; empty where that is not told."""
-    try:
-        allowed = os.sched_getaffinity(0)
-    except AttributeError:  # on macOS and Windows
-        return []
     cores: dict[str, list[int]] = {}
-    for cpu in sorted(allowed):
+    for cpu in sorted(_allowed_cpus()):
         cores.setdefault(_siblings(cpu, root), []).append(cpu)
     return list(cores.values())
+
+
+def _allowed_cpus() -> set[int]:
+    try:
+        return os.sched_getaffinity(0)
+    except AttributeError:  # on macOS and Windows
+        return set()
 
 
 def _siblings(cpu: int, root: Path) -> str:

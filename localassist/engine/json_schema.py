@@ -137,7 +137,9 @@ def _multiple_of(validator: Any, factor: Any, value: Any, _schema: Any) -> Itera
     if not validator.is_type(value, "number"):
         return
     # JSON has no infinite numbers, but Python reads 1e999 as one.
-    if not isfinite(value) or Fraction(str(value)) % Fraction(str(factor)):
+    if (isinstance(value, float) and not isfinite(value)) or Fraction(str(value)) % Fraction(
+        str(factor)
+    ):
         yield errors.ValidationError(f"{value!r} is not a multiple of {factor}")
 
 

@@ -38,6 +38,7 @@ _REMARKS = {
 }
 _MAX_DEPTH = 12
 _MAX_ENUM = 200
+_MAX_PARTS = 2000  # parts that refer to one another could be written for ever
 
 
 def signature(function: Mapping[str, Any]) -> str:
@@ -56,21 +57,31 @@ class _Writer:
 
     def __init__(self, root: Any) -> None:
         self._root = root
+        self._num_parts = 0
 
-    def fields(self, schema: Any, indent: str, depth: int) -> list[str]:
-        """A line for each property, under the comment that tells of it."""
+    def fields(
+        self, schema: Any, indent: str, depth: int, *, needed: frozenset[str] = frozenset()
+    ) -> list[str]:
+        """A line for each property, under the comment that tells of it.
+
+        Args:
+            schema: of an object.
+            indent: before each line.
+            depth: in how many others it stands.
+            needed: properties that those require.
+        """
         lines: list[str] = []
         schema = self._resolved(schema)
-        if not isinstance(schema, dict) or depth > _MAX_DEPTH:
+        if not isinstance(schema, dict) or self._is_too_much(depth):
             return lines
-        for part in schema["allOf"] if isinstance(schema.get("allOf"), list) else ():
-            lines += self.fields(part, indent, depth + 1)
         properties, required = schema.get("properties"), schema.get("required")
-        if not isinstance(required, list):
-            required = []
+        if isinstance(required, list):
+            needed = needed.union(each for each in required if isinstance(each, str))
+        for part in schema["allOf"] if isinstance(schema.get("allOf"), list) else ():
+            lines += self.fields(part, indent, depth + 1, needed=needed)
         for name, value in properties.items() if isinstance(properties, dict) else ():
             value = self._resolved(value)
-            mark = "" if name in required else "?"
+            mark = "" if name in needed else "?"
             key = name if name.isidentifier() else json.dumps(name, ensure_ascii=False)
             lines += _comment(_remark(value), indent)
             lines.append(f"{indent}{key}{mark}: {self._type(value, indent, depth)},")
@@ -84,7 +95,7 @@ class _Writer:
 
     def _type(self, schema: Any, indent: str, depth: int) -> str:
         schema = self._resolved(schema)
-        if not isinstance(schema, dict) or depth > _MAX_DEPTH:
+        if not isinstance(schema, dict) or self._is_too_much(depth):
             return "any"
         if "const" in schema:
             return _json(schema["const"])
@@ -94,6 +105,10 @@ class _Writer:
             if isinstance(schema.get(key), list):
                 kinds = [self._type(each, indent, depth + 1) for each in schema[key]]
                 return " | ".join(dict.fromkeys(kinds)) or "any"
+        return self._plain_type(schema, indent, depth)
+
+    def _plain_type(self, schema: dict[str, Any], indent: str, depth: int) -> str:
+        """Of a schema that is one of no several."""
         kind = schema.get("type")
         if isinstance(kind, list):
             kinds = [self._type({**schema, "type": each}, indent, depth + 1) for each in kind]
@@ -101,10 +116,20 @@ class _Writer:
         if kind == "array" and schema.get("items") is not None:
             items = self._type(schema["items"], indent, depth + 1)
             return f"{items}[]" if items.isidentifier() else f"Array<{items}>"
-        if (kind or "object") == "object" and (schema.get("properties")):
+        parts = schema.get("allOf")
+        if not isinstance(parts, list):
+            parts = []
+        if (kind or "object") == "object" and (schema.get("properties") or parts):
             inner = self.fields(schema, f"{indent}  ", depth + 1)
-            return "\n".join(["{", *inner, f"{indent}}}"])
-        return _SCALARS.get(str(kind), "any")
+            if inner or not parts:
+                return "\n".join(["{", *inner, f"{indent}}}"])
+        # An enum, say, that has a default or a description beside it.
+        whole = self._type(parts[0], indent, depth + 1) if len(parts) == 1 else "any"
+        return _SCALARS.get(str(kind), whole)
+
+    def _is_too_much(self, depth: int) -> bool:
+        self._num_parts += 1
+        return depth > _MAX_DEPTH or self._num_parts > _MAX_PARTS
 
     def _resolved(self, schema: Any) -> Any:
         """The part of the schema that a reference names, with what stands beside it."""

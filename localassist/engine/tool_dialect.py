@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 MAX_CALLS = 8
-# Where a schema has one of these, its properties need not stand beside `properties`.
-_ELSEWHERE = ("$ref", "allOf", "anyOf", "oneOf")
+_BRANCHES = ("allOf", "anyOf", "oneOf")
 _FUNCTIONS = """# Functions
 You can call these functions:
 <tools>
@@ -223,9 +222,21 @@ def dialect_of(template: str, *, model: str = "", named: str | None = None) -> T
 def arguments_schema(function: Mapping[str, Any]) -> dict[str, Any]:
     """What a function's arguments must be; other parameters than its own are not made up."""
     schema = function.get("parameters") or {"type": "object", "properties": {}}
-    if any(key in schema for key in _ELSEWHERE):
+    if _has_more(schema):
         return {"type": "object", **schema}
     return {"type": "object", "additionalProperties": False, **schema}
+
+
+def _has_more(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema allows properties that do not stand beside its own."""
+    if "$ref" in schema:
+        return True
+    branches = [each for key in _BRANCHES for each in schema.get(key) or ()]
+    return any(
+        isinstance(each, dict)
+        and ("properties" in each or "patternProperties" in each or _has_more(each))
+        for each in branches
+    )
 
 
 @dataclass

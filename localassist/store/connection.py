@@ -7,6 +7,7 @@ published after its commit, in the order of commits.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 FILE_NAME = "localassist.sqlite3"
 _OLDEST_SQLITE = (3, 37, 0)  # the first with STRICT tables
 _RETRY_S = 0.02
+
+# Files that are open, each with the process that has opened it. SQLite keeps its locks for the
+# process: one that was forked believes that it holds what its parent held, and would lose writes.
+_open: set[tuple[int, int, Path]] = set()
+# Connections of the parent: closing them would take its locks for one's own.
+_inherited: list[sqlite3.Connection] = []
 
 
 class Transaction:
@@ -48,9 +55,13 @@ class _Reader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        self._process = os.getpid()
 
     def __del__(self) -> None:
-        self.connection.close()
+        if self._process == os.getpid():
+            self.connection.close()
+        else:
+            _inherited.append(self.connection)
 
 
 class Store:
@@ -60,11 +71,13 @@ class Store:
         """Open the folder's file; make both where they are missing; bring its schema up to date.
 
         Raises:
-            HomeError: the folder is a file, read-only, full, busy, or of a newer version.
+            HomeError: the folder is a file, read-only, full, busy, of a newer version, or was open
+                when this process was forked.
         """
         _check_sqlite()
         self.home = home
         self.path = home / FILE_NAME
+        _refuse_inherited(self.path)
         self._busy_timeout_s = busy_timeout_s
         self._write_lock = threading.Lock()
         self._local = threading.local()
@@ -75,6 +88,8 @@ class Store:
             self._writer = self._connect()
             self._use_wal()
             migrate(self._writer, self.path)
+        self._entry = (os.getpid(), id(self), self.path.resolve())
+        _open.add(self._entry)
 
     def _connect(self, *, query_only: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -147,6 +162,7 @@ class Store:
             self._writer.close()
             for reader in list(self._readers):
                 reader.connection.close()
+            _open.discard(self._entry)
 
 
 def _check_sqlite() -> None:
@@ -155,6 +171,17 @@ def _check_sqlite() -> None:
             f"SQLite {sqlite3.sqlite_version} is too old; 3.37 or newer is needed.",
             code="sqlite_too_old",
             hint="Use a newer build of Python.",
+        )
+
+
+def _refuse_inherited(path: Path) -> None:
+    wanted = path.resolve()
+    if any(wanted == known and process != os.getpid() for process, _, known in list(_open)):
+        raise HomeError(
+            f"The data folder '{path.parent}' was open when this process was forked.",
+            code="home_inherited",
+            param="home",
+            hint="Fork before any client of it is opened, or start the process by 'spawn'.",
         )
 
 

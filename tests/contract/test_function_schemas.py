@@ -8,6 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from localassist import Client, ScriptedBackend
+from localassist.engine.json_schema import problems
+from localassist.engine.tool_dialect import arguments_schema
 
 NAME = {"type": "string"}
 BASE = {"type": "object", "properties": {"name": NAME}, "required": ["name"]}
@@ -102,3 +104,13 @@ def test_a_value_that_only_validation_refuses_is_written_again(home, rule, wrong
     parameters = {"type": "object", "properties": {"value": rule}, "required": ["value"]}
     with Client(home, backend=ScriptedBackend(reply)) as client:
         assert arguments_of(started(client, parameters)) == [{"value": right}]
+
+
+def test_no_parameter_is_made_up_where_branches_only_say_what_is_needed():
+    parameters = {
+        "properties": {"name": NAME, "age": {"type": "integer"}},
+        "anyOf": [{"required": ["name"]}, {"required": ["age"]}],
+    }
+    schema = arguments_schema({"name": "act", "parameters": parameters})
+    assert problems({"name": "Ada"}, schema) == []
+    assert problems({"name": "Ada", "made_up": 1}, schema) != []

@@ -43,7 +43,7 @@ def test_a_model_is_loaded_though_the_main_thread_has_ended(home, weights):
 
 FORKED = """
 import os, sys
-from localassist import Client, ClosedError
+from localassist import Client, ClosedError, HomeError
 
 def ask(client):
     answer = client.chat.completions.create(
@@ -51,30 +51,43 @@ def ask(client):
     )
     return answer.usage.completion_tokens > 0
 
+def forked(work):
+    child = os.fork()
+    if not child:
+        work()
+        sys.exit()
+    print(os.waitpid(child, 0)[1], flush=True)
+
+def with_parents():
+    retrieve = client.beta.threads.retrieve
+    for call in (lambda: retrieve(thread.id), lambda: ask(client), lambda: Client(sys.argv[1])):
+        try:
+            call()
+        except (ClosedError, HomeError) as error:
+            print("forked" in str(error), error.code, flush=True)
+    client.close()
+    with Client(sys.argv[1] + "/other", model=sys.argv[2]) as own:
+        print(ask(own), flush=True)
+
+def with_own():
+    with Client(sys.argv[1], model=sys.argv[2]) as own:
+        print(own.beta.threads.retrieve(thread.id).id == thread.id, ask(own), flush=True)
+
 client = Client(sys.argv[1], model=sys.argv[2])
 thread = client.beta.threads.create()
 print(ask(client), flush=True)
-child = os.fork()
-if not child:
-    for call in (lambda: client.beta.threads.retrieve(thread.id), lambda: ask(client)):
-        try:
-            call()
-        except ClosedError as error:
-            print("forked" in str(error), flush=True)
-    client.close()
-    with Client(sys.argv[1], model=sys.argv[2]) as own:
-        print(own.beta.threads.retrieve(thread.id).id == thread.id, ask(own), flush=True)
-    sys.exit()
-print(os.waitpid(child, 0)[1], flush=True)
-print(ask(client))
+forked(with_parents)
+print(ask(client), flush=True)
 client.close()
+forked(with_own)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")
-def test_a_forked_process_opens_a_client_of_its_own(home, weights):
+def test_a_forked_process_opens_no_folder_that_its_parent_has_open(home, weights):
     lines = run_script(FORKED, home, weights(SMOL))
-    assert lines == ["True", "True", "True", "True True", "0", "True"]
+    assert lines[1:4] == ["True None", "True None", "True home_inherited"]
+    assert [lines[0], *lines[4:]] == ["True", "True", "0", "True", "True True", "0"]
 
 
 def test_a_model_whose_template_cannot_be_read_leaves_nothing_behind(home, weights, tmp_path):

@@ -45,6 +45,8 @@ def test_a_character_may_be_given_by_its_number(source, inside, outside):
         'root ::= start\nstart ::= "a"',
         'start ::= "a"\nroot ::= start',
         'root ::= start start-1\nstart ::= "a"\nstart-1 ::= ""',
+        'root ::= start start_1\nstart ::= "a"\nstart_1 ::= ""',
+        'root ::= Start start start2\nStart ::= start2 "a"\nstart ::= ""\nstart2 ::= ""',
     ],
 )
 def test_a_rule_may_be_called_as_larks_first_one(source):

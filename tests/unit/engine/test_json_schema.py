@@ -47,6 +47,11 @@ def test_what_is_no_number_is_a_multiple_of_everything(value):
     assert fits(value, {"multipleOf": 2})
 
 
+def test_an_integer_of_any_length_has_its_multiples():
+    assert fits("5" * 400, {"multipleOf": 5})
+    assert not fits("5" * 400, {"multipleOf": 10})
+
+
 def test_a_number_that_is_no_multiple_is_named_with_its_place():
     schema = {"properties": {"price": {"multipleOf": 0.01}}}
     (problem,) = problems({"price": 19.995}, schema)

@@ -115,6 +115,15 @@ CITY, X = "{\n  city: string,\n}", "{\n  x?: number,\n}"
         ({"oneOf": [{"$ref": "#/$defs/place"}, POINT]}, f"{CITY} | {X}"),
         ({"$ref": "#/$defs/either"}, f"{CITY} | {X}"),
         ({"$ref": "#/$defs/none"}, "{}"),
+        ({"allOf": [{"properties": PLACE["properties"]}], "required": ["city"]}, CITY),
+        (
+            {"properties": {"at": {"allOf": [{"$ref": "#/$defs/place"}], "description": "Where."}}},
+            "{\n  // Where.\n  at?: {\n    city: string,\n  },\n}",
+        ),
+        (
+            {"properties": {"n": {"allOf": [{"enum": [1, 2]}], "default": 1}}},
+            "{\n  // default 1\n  n?: 1 | 2,\n}",
+        ),
     ],
     ids=str,
 )
@@ -139,6 +148,9 @@ def test_parameters_that_hold_themselves_are_shown():
     assert len(text) < 2000
     circle = {"allOf": [{"$ref": "#"}], "properties": {"a": {"type": "integer"}}}
     assert "  a?: integer," in signature({"name": "f", "parameters": circle})
+    for key in ("allOf", "anyOf"):
+        many = {key: [{"$ref": "#"}] * 9}
+        assert len(signature({"name": "f", "parameters": many})) < 10_000
 
 
 @given(

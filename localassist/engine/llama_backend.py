@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from localassist._lazy import require
@@ -129,7 +130,7 @@ class LlamaBackend:
         params.use_extra_bufts = extra_layouts
         # libgomp counts the threads that lay out weights for AMX as long as the one lives that
         # called them, and has all others wait less, see spinning: it ends here.
-        with WorkerThread("engine-loading") as loading:
+        with closing(WorkerThread("engine-loading")) as loading:
             load = self._llama.llama_model_load_from_file
             return loading.start(lambda: load(str(path).encode(), params)).result()
 

@@ -6,29 +6,12 @@ import itertools
 import json
 
 import pytest
+from shapes import ADA, PERSON, WEATHER
 
 from localassist import Client, ModelError, ScriptedBackend
 
 LETTERS = [*b"abcdefghijklmnopqrstuvwxyz"]
 CITY = "abcdefghijklmnop"
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "weather",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-        },
-    },
-}
-PERSON = {
-    "type": "object",
-    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
-    "required": ["name", "age"],
-    "additionalProperties": False,
-}
-ADA = '{"name": "Ada", "age": 36}'
 UNIQUE = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True, "maxItems": 4}
 HOLDER = {"type": "object", "properties": {"n": UNIQUE}, "required": ["n"]}
 WRONG, RIGHT = '{"n": [1, 1]}', '{"n": [1, 2]}'

@@ -12,18 +12,12 @@ import time
 import pytest
 from faces.faces import IN_PROCESS, NATIVE, Error, opened, printed
 from faces.scripts import OSLO_AND_ROME, WEATHER
+from shapes import ADA, PERSON
 from watched_embedder import real_embedder
 from wire import JSON, Wire, error_of
 
 CALL = [{"role": "user", "content": "call"}]
 TIME = {"type": "function", "function": {"name": "time"}}
-PERSON = {
-    "type": "object",
-    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
-    "required": ["name", "age"],
-    "additionalProperties": False,
-}
-ADA = '{"name": "Ada", "age": 36}'
 DIM = 384
 
 

@@ -5,16 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from shapes import ADA, PERSON
 
 from localassist import BadRequestError, Client, ModelError, ScriptedBackend
-
-PERSON = {
-    "type": "object",
-    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
-    "required": ["name", "age"],
-    "additionalProperties": False,
-}
-ADA = '{"name": "Ada", "age": 36}'
 
 
 def by_schema(schema, **more):

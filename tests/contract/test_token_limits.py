@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from shapes import WEATHER
 
 from localassist import Client, ScriptedBackend
 
@@ -12,17 +13,6 @@ MAY_CALL = "If my request needs another call"
 LEAST = 256
 CITY = " ".join(map(str, range(90)))
 ANSWER = " ".join(map(str, range(900, 1100)))
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "weather",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-        },
-    },
-}
 MET = ("incomplete", "max_completion_tokens")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import time
@@ -118,13 +119,23 @@ def _siblings(cpu: int, root: Path) -> str:
 
 
 def _physical_cores() -> int:
-    """Those of the machine, on macOS and Windows.
-
-    Of Apple's processors, cores that are made for efficiency count as well; the governor finds out
-    whether they help.
-    """
+    """Those of the machine, on macOS and Windows."""
+    if (fast := _fast_cores()) is not None:
+        return fast
     psutil: Any = require("psutil", package="psutil")
     return psutil.cpu_count(logical=False) or os.cpu_count() or 1
+
+
+def _fast_cores() -> int | None:
+    """Of Apple's processors, the cores that are not made for efficiency: these hold others up."""
+    count, size = ctypes.c_int32(0), ctypes.c_size_t(4)
+    try:
+        ask = ctypes.CDLL(None).sysctlbyname
+    except (AttributeError, OSError, TypeError):  # another system
+        return None
+    name = b"hw.perflevel0.physicalcpu"
+    failed = ask(name, ctypes.byref(count), ctypes.byref(size), None, ctypes.c_size_t(0))
+    return None if failed or count.value < 1 else count.value
 
 
 def _quotas(root: Path) -> Iterator[float]:

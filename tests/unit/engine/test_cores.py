@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import sys
@@ -49,6 +50,21 @@ def test_where_affinity_is_unknown_the_machines_cores_count(
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: count if logical else physical)
     monkeypatch.setattr(os, "cpu_count", lambda: count)
+    assert usable_cores(root=system) == cores
+
+
+@pytest.mark.parametrize(("told", "failed", "cores"), [(12, 0, 12), (12, -1, 16), (0, 0, 16)])
+def test_of_two_kinds_of_cores_the_fast_ones_count(system, monkeypatch, told, failed, cores):
+    class Library:
+        @staticmethod
+        def sysctlbyname(name, value, _size, _new, _new_size):
+            assert name == b"hw.perflevel0.physicalcpu"
+            value._obj.value = told
+            return failed
+
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: Library)
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: 16)
     assert usable_cores(root=system) == cores
 
 

@@ -10,11 +10,7 @@ name, `--peers` peers.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
-import time
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
@@ -23,13 +19,13 @@ from benchmarks import engine_goals
 from benchmarks.engine_peers import PEERS, installed
 from benchmarks.engine_prompts import INSTRUCTIONS, SCHEMA, TOPICS, chat, story
 from benchmarks.engine_sides import Side
-from benchmarks.harness import Target, compare, llama_facts, model_facts, report
+from benchmarks.harness import Target, busy_programs, compare, llama_facts, model_facts, report
 from localassist import Settings
 from localassist.engine.cores import usable_cores
 from localassist.engine.model_files import ModelFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 SMALL = ("smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct")
 DEFAULT = "qwen2.5-coder-1.5b-instruct"
@@ -44,18 +40,6 @@ SAMPLINGS: dict[str, dict[str, Any]] = {
     "temperature 0.8": {"temperature": 0.8},
     "at the model's own settings": {"own_sampling": True},
 }
-
-
-@contextmanager
-def busy_program() -> Iterator[None]:
-    """Another program that wants one core."""
-    spinner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    try:
-        time.sleep(0.5)
-        yield
-    finally:
-        spinner.kill()
-        spinner.wait()
 
 
 class EngineBench:
@@ -188,7 +172,7 @@ class EngineBench:
                 target=engine_goals.first_token(self._label, kind, count),
             )  # fmt: skip
         if kind == "lock":
-            with busy_program():
+            with busy_programs(1):
                 for count in (3, 8):
                     self._compare(
                         f"{count} chats beside a busy program, total",
@@ -277,7 +261,7 @@ class EngineBench:
         counts = sorted({1, self._n_threads - 1, self._n_threads})
         fixed = [self._side("bare", n_threads=count) for count in counts]
         prompt = chat("Write a long letter about the mountains.")
-        with busy_program():
+        with busy_programs(1):
             sides = [ours, *fixed]
             figures: list[list[float]] = [[] for _ in sides]
             # Of as many tokens, for the machine's speed changes within a minute; but bare threads
@@ -298,6 +282,25 @@ class EngineBench:
         )
         for side in sides:
             side.close()
+
+    def reading(self) -> None:
+        """A prompt while other programs want all cores, beside as many threads of a bare loop."""
+        ours, bare = self._side("ours"), self._side("bare")
+
+        def read(side: Side) -> float:
+            self._round += 1
+            past = story(400, first=1000 * self._round)
+            return side.ask(chat(past), num_tokens=1).first_s
+
+        with busy_programs(self._n_threads):
+            self._compare(
+                "reading 400 tokens while others want all cores",
+                ("ours", lambda: read(ours)),
+                ("bare", lambda: read(bare)),
+                unit="s",
+            )
+        ours.close()
+        bare.close()
 
     def copying(self) -> None:
         """Drafts out of the text so far, for what is copied and for anything else."""
@@ -413,7 +416,7 @@ class EngineBench:
 QUESTIONS: tuple[Callable[[EngineBench], None], ...] = (
     EngineBench.stream, EngineBench.steps, EngineBench.chats, EngineBench.company,
     EngineBench.history, EngineBench.constrained,
-    EngineBench.busy, EngineBench.copying, EngineBench.gaps,
+    EngineBench.busy, EngineBench.reading, EngineBench.copying, EngineBench.gaps,
     EngineBench.turns, EngineBench.lock, EngineBench.cancelling, EngineBench.hibernation,
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from typing_extensions import override
 from localassist.engine.cores import processor_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -130,6 +131,19 @@ class Bench:
         """Measure and report; return the median."""
         values = [timed_ms(action) for _ in range(self.warmup + self.repeat)]
         return report(name, values[self.warmup :], unit="ms", target=target, **facts)
+
+
+@contextmanager
+def busy_programs(count: int) -> Iterator[None]:
+    """Other programs that want a core each."""
+    spinners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        time.sleep(0.5)
+        yield
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
 
 
 def timed_ms(action: Callable[[], object]) -> float:

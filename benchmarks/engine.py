@@ -407,9 +407,9 @@ class EngineBench:
             for each in range(self._rounds)
         ]
         ours.close()
-        for name in ("save", "write", "restore"):
+        for name in ("save", "write", "restore"):  # another OS thread writes, behind the engine
             values = [figure[f"{name}_s"] * 1000 for figure in figures]
-            target = Target(15) if "0.5b" in self._label else None
+            target = Target(15) if "0.5b" in self._label and name != "write" else None
             self._report(f"{name} 1,000 tokens", values, unit="ms", target=target)
 
 

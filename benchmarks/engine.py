@@ -402,15 +402,18 @@ class EngineBench:
     def hibernation(self) -> None:
         """Keys and values out of the context, into files, and from there back."""
         ours = self._side("ours")
-        figures = [
-            ours.do("hibernate", prompt=chat(story(2000, first=1000 * each)))
-            for each in range(self._rounds)
-        ]
+        target = Target(15) if "0.5b" in self._label else None
+        for names, writes in ((("save", "restore"), False), (("write",), True)):
+            figures = []
+            for _ in range(self._rounds):
+                self._round += 1
+                past = chat(story(2000, first=1000 * self._round))
+                figures.append(ours.do("hibernate", prompt=past, writes=writes))
+            for name in names:
+                values = [figure[f"{name}_s"] * 1000 for figure in figures]
+                self._report(f"{name} 1,000 tokens", values, unit="ms", target=target)
+            target = None  # another OS thread writes, behind the engine
         ours.close()
-        for name in ("save", "write", "restore"):  # another OS thread writes, behind the engine
-            values = [figure[f"{name}_s"] * 1000 for figure in figures]
-            target = Target(15) if "0.5b" in self._label and name != "write" else None
-            self._report(f"{name} 1,000 tokens", values, unit="ms", target=target)
 
 
 QUESTIONS: tuple[Callable[[EngineBench], None], ...] = (

@@ -220,8 +220,8 @@ class Ours(Streaming):
             "step_s": median(steps) if steps else float("nan"),
         }
 
-    def hibernate(self, prompt: str) -> dict[str, float]:
-        """Seconds for each 1,000 tokens: out of the context, to a file, and from there back."""
+    def hibernate(self, prompt: str, *, writes: bool) -> dict[str, float]:
+        """Seconds for each 1,000 tokens: out of the context and from files back, or into files."""
         from localassist.engine.kv_files import Key
 
         loop, backend = self._engine._loop, self._engine._backend
@@ -251,18 +251,19 @@ class Ours(Streaming):
             position = piece.end
         restored = time.perf_counter()
         backend.truncate(free.seq_id, 0)
-        # Last, and nothing new: what a disk has just been given keeps it busy.
-        written_s = 0.0
-        for number, data in enumerate(saved, 1):
-            key = Key.of(tokens[: 512 * number], start=512 * (number - 1))
-            writing = time.perf_counter()
-            kv._files.write(key, data)
-            written_s += time.perf_counter() - writing
-        return {
+        figures = {
             "save_s": (saved_at - started) * 1000 / count,
-            "write_s": written_s * 1000 / count,
             "restore_s": (restored - restoring) * 1000 / position,
         }
+        if writes:  # what a disk has just been given keeps it busy, so nothing else is asked then
+            written_s = 0.0
+            for number, data in enumerate(saved, 1):
+                key = Key.of(tokens[: 512 * number], start=512 * (number - 1))
+                writing = time.perf_counter()
+                kv._files.write(key, data)
+                written_s += time.perf_counter() - writing
+            figures = {"write_s": written_s * 1000 / count}
+        return figures
 
     def share(self, prompt: str, num_tokens: int) -> float:
         """Part of the worker's time that is not llama.cpp's, over one answer."""

@@ -48,10 +48,17 @@ class Governor:
         settled = self.num_threads if self._trial is None else self._before_trial
         return settled >= self._most
 
-    def observe(self, *, num_rows: int, seconds: float, expected_s: float) -> None:
-        """A step that only decoded took `seconds`, and on a quiet machine takes `expected_s`.
+    def observe(
+        self, *, num_rows: int, seconds: float, expected_s: float, fewer_s: float = 0.0
+    ) -> None:
+        """A step that only decoded took `seconds`.
 
-        The ratio of the two makes steps of different numbers of rows comparable.
+        Args:
+            num_rows: of the step.
+            seconds: that it took.
+            expected_s: that it takes on a quiet machine with all threads; the ratio of the two
+                makes steps of different numbers of rows comparable.
+            fewer_s: that it takes there with one thread fewer; 0 where nobody knows.
         """
         if self._most == 1 or num_rows < 1 or expected_s <= 0:
             return
@@ -69,8 +76,10 @@ class Governor:
         mean = fmean(self._recent)
         if self._believed is None:
             self._believed = mean
-        slower = mean > _SLOWER * self._believed
-        suspicious = self._left <= 0 and mean > _SUSPICIOUS
+        # One thread fewer gains nothing before all of them take longer than it does undisturbed.
+        gains = min(fewer_s / expected_s, self._most / max(1, self._most - 1))
+        slower = mean > max(_SLOWER, gains) * self._believed
+        suspicious = self._left <= 0 and mean > max(_SUSPICIOUS, gains)
         if self.num_threads > 1 and (slower or (suspicious and self.num_threads == self._most)):
             self._begin_trial(max(1, self.num_threads - self._down_step))
         elif (self._left <= 0 or self._num_idle) and self.num_threads < self._most:

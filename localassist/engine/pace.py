@@ -107,7 +107,10 @@ class Pace:
         if apart_s is not None:
             self._governor.observe_apart(seconds=seconds, expected_s=apart_s)
         else:
-            self._governor.observe(num_rows=num_rows, seconds=seconds, expected_s=expected_s)
+            fewer_s = self._fewer.cost(num_rows)
+            self._governor.observe(
+                num_rows=num_rows, seconds=seconds, expected_s=expected_s, fewer_s=fewer_s
+            )
         self._observe_idle(cpu_s)
         faster = bool(self._quiet.seconds) and seconds < _MUCH_FASTER * expected_s
         self._faster = [*self._faster, (num_rows, seconds, batch.apart)] if faster else []
@@ -124,6 +127,7 @@ class Pace:
         self._scheduler.side_ctx = self._backend.side_ctx
         self._scheduler.plan.curve = self._calibration.curve(num_threads)
         self._quiet = self._calibration.curve(self._backend.max_threads)
+        self._fewer = self._calibration.curve(self._backend.max_threads - 1)
 
     def _use_backend(self) -> None:
         """With the threads that pay; spinning long pays as long as all of them do."""

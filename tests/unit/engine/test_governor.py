@@ -32,6 +32,7 @@ class Cores:
                 num_rows=1,
                 seconds=self.seconds(governor.num_threads),
                 expected_s=self.alone_s(self.num_cores),
+                fewer_s=self.alone_s(max(1, self.num_cores - 1)),
             )
         return used
 
@@ -255,6 +256,29 @@ def test_fewer_threads_are_tried_no_longer_than_it_takes_to_see_that_they_are_sl
     fewer = set(used) - {cores}
     assert fewer
     assert [used.count(num_threads) for num_threads in fewer] == [2] * len(fewer)
+
+
+@pytest.mark.parametrize("slowness", [1.4, 1.6, 1.9])
+def test_no_fewer_threads_are_tried_where_undisturbed_they_would_be_slower_still(slowness):
+    """A machine that is slower by turns, and two cores that share all there is to do."""
+    governor, used = Governor(2), set()
+    for step in range(600):
+        used.add(governor.num_threads)
+        slow = slowness if step % 100 >= 50 else 1.0
+        governor.observe(num_rows=1, seconds=0.05 * slow, expected_s=0.05, fewer_s=0.1)
+    assert used == {2}
+
+
+def test_what_fewer_threads_take_is_not_believed_beyond_what_a_thread_can_give():
+    """It was measured beside another program, say; four threads are no more than 4/3 of three."""
+    machine, governor = Cores(4), Governor(4)
+    machine.others = 1
+    used = []
+    for _ in range(100):
+        used.append(governor.num_threads)
+        seconds = machine.seconds(governor.num_threads)
+        governor.observe(num_rows=1, seconds=seconds, expected_s=0.25, fewer_s=2.5)
+    assert used[-1] == 3
 
 
 @pytest.mark.parametrize("slow", [1, 2])

@@ -99,6 +99,28 @@ class EngineBench:
         ours.close()
         bare.close()
 
+    def layouts(self) -> None:
+        """Weights as they are in the file, beside those that llama.cpp lays out anew."""
+        for name, even in (("equal parts", True), ("by turns", False)):
+            in_file = self._side("bare", extra_layouts=False, even_split=even)
+            anew = self._side("bare", even_split=even)
+            self._layouts(name, in_file, anew)
+            in_file.close()
+            anew.close()
+
+    def _layouts(self, name: str, in_file: Side, anew: Side) -> None:
+        prompt = chat(story(480))
+        for figure, unit, read in (
+            ("reading 500 tokens", "s", lambda side: side.ask(prompt, num_tokens=1).first_s),
+            ("one stream", "tok/s", lambda side: side.ask(prompt, num_tokens=33).decode_per_s),
+        ):
+            self._compare(
+                f"{figure}, {name}, weights",
+                ("in the file", lambda read=read: read(in_file)),
+                ("anew", lambda read=read: read(anew)),
+                unit=unit,
+            )
+
     def steps(self) -> None:
         """The steps of one answer, beside the bare loop's: a few in turn, as machines wander."""
         prompt = chat("Write a long letter about the sea.")
@@ -417,8 +439,8 @@ class EngineBench:
 
 
 QUESTIONS: tuple[Callable[[EngineBench], None], ...] = (
-    EngineBench.stream, EngineBench.steps, EngineBench.chats, EngineBench.company,
-    EngineBench.history, EngineBench.constrained,
+    EngineBench.stream, EngineBench.layouts, EngineBench.steps, EngineBench.chats,
+    EngineBench.company, EngineBench.history, EngineBench.constrained,
     EngineBench.busy, EngineBench.reading, EngineBench.copying, EngineBench.gaps,
     EngineBench.turns, EngineBench.lock, EngineBench.cancelling, EngineBench.hibernation,
 )  # fmt: skip

@@ -26,6 +26,7 @@ from typing_extensions import override
 from benchmarks.engine_gate import Gate
 from benchmarks.engine_peers import N_BATCH, PEERS, Streaming
 from benchmarks.harness import ROOT
+from localassist.engine import llama_library
 
 # --- the parent's view ---
 
@@ -69,7 +70,8 @@ class Side:
 
     def __init__(
         self, kind: str, path: Path, *, n_threads: int, n_ctx: int = 8192, home: Path | None = None,
-        speculate: bool = True, slots: int = 8,
+        speculate: bool = True, slots: int = 8, extra_layouts: bool = True,
+        even_split: bool = False,
     ) -> None:  # fmt: skip
         self.kind = kind
         self._own_home = None if home else tempfile.TemporaryDirectory()
@@ -80,6 +82,8 @@ class Side:
             "home": str(home),
             "speculate": speculate,
             "slots": slots,
+            "extra_layouts": extra_layouts,
+            "even_split": even_split,
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.engine_sides", kind, str(path), json.dumps(options)],
@@ -297,12 +301,15 @@ class Bare:
     """A greedy loop around llama_decode."""
 
     def __init__(self, path: str, options: dict[str, Any]) -> None:
+        if options["even_split"]:
+            llama_library.load()
         import llama_cpp as llama
         import numpy as np
 
         self._llama, self._np = llama, np
         params = llama.llama_model_default_params()
         params.n_gpu_layers = 0
+        params.use_extra_bufts = options["extra_layouts"]
         self._model = llama.llama_model_load_from_file(path.encode(), params)
         settings = llama.llama_context_default_params()
         settings.n_ctx, settings.n_batch = options["n_ctx"], N_BATCH

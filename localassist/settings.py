@@ -95,6 +95,13 @@ class Settings:
             "model that a process loads decides."
         ),
     )
+    repack: bool = field(
+        default=True,
+        metadata=_describe(
+            "llama.cpp lays weights out anew for the processor where it can. False: they stay as "
+            "they are in the file, which some processors read prompts faster by."
+        ),
+    )
     n_gpu_layers: int | None = field(
         default=None,
         metadata=_describe("Layers computed on a GPU. None: all, if llama.cpp was built for one."),
@@ -171,7 +178,7 @@ _INTEGERS = frozenset(
     }
 )  # fmt: skip
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-_FLAGS = frozenset({"deterministic", "even_split"})
+_FLAGS = frozenset({"deterministic", "even_split", "repack"})
 _FLOATS = frozenset({"busy_timeout_s", "lease_s"})
 
 

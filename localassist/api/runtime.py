@@ -225,6 +225,7 @@ class Runtime:
             side_ctx=0 if settings.deterministic else n_ctx // 2,
             has_side_room=lambda: has_context_room(header, n_ctx=n_ctx // 2),
             even_split=settings.even_split,
+            repack=settings.repack,
         )
         log.info("loaded %s in %.1f s", model.name, time.perf_counter() - started)
         return backend

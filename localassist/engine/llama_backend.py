@@ -54,6 +54,7 @@ class LlamaBackend:
         side_ctx: int = 0,
         has_side_room: Callable[[], bool] = lambda: True,
         even_split: bool = True,
+        repack: bool = True,
     ) -> None:
         """Load the file.
 
@@ -70,6 +71,7 @@ class LlamaBackend:
             has_side_room: says then whether there is memory for it.
             even_split: let threads take equal parts of a matrix, where that can be had; what the
                 first model of the process was loaded with holds for all.
+            repack: let llama.cpp lay weights out anew for the processor, where it can.
 
         Raises:
             ModelFileError: llama.cpp refuses the file.
@@ -80,13 +82,14 @@ class LlamaBackend:
         self._llama = llama = library.module
         self.splits_evenly = library.splits_evenly
         self._spinning = library.spinning
+        extra_layouts = repack and library.extra_layouts
         wanted = -1 if n_gpu_layers is None else n_gpu_layers
         gpu_layers = wanted if llama.llama_supports_gpu_offload() else 0
-        self._model = self._load(path, gpu_layers, extra_layouts=library.extra_layouts)
+        self._model = self._load(path, gpu_layers, extra_layouts=extra_layouts)
         if not self._model and gpu_layers and n_gpu_layers is None:
             log.warning("'%s' cannot be loaded onto the GPU; the CPU computes", path.name)
             gpu_layers = 0
-            self._model = self._load(path, gpu_layers, extra_layouts=library.extra_layouts)
+            self._model = self._load(path, gpu_layers, extra_layouts=extra_layouts)
         if not self._model:
             raise ModelFileError(
                 f"llama.cpp cannot load '{path.name}'.",
@@ -101,7 +104,7 @@ class LlamaBackend:
         self.n_vocab = int(llama.llama_vocab_n_tokens(self._vocab))
         self._pieces: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
-        layout = "f16 unified" + ("" if library.extra_layouts else ", weights as in the file")
+        layout = "f16 unified" + ("" if extra_layouts else ", weights as in the file")
         known = (library.version, library.mark, library.features, gpu_layers, layout)
         self.chat_template = chat_template
         self.adds_bos = bool(llama.llama_vocab_get_add_bos(self._vocab))

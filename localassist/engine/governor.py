@@ -32,6 +32,7 @@ class Governor:
         self._most = max(1, most)
         self.num_threads = self._most
         self._recent: deque[float] = deque(maxlen=_WINDOW)
+        self._fewer: deque[float] = deque(maxlen=_WINDOW)  # the same steps with a thread fewer
         self._recent_apart: deque[float] = deque(maxlen=_WINDOW)
         self._believed: float | None = None
         self._trial: list[float] | None = None
@@ -58,7 +59,8 @@ class Governor:
             seconds: that it took.
             expected_s: that it takes on a quiet machine with all threads; the ratio of the two
                 makes steps of different numbers of rows comparable.
-            fewer_s: that it takes there with one thread fewer; 0 where nobody knows.
+            fewer_s: that it takes there with one thread fewer; 0: fewer threads are tried as soon
+                as steps are slower than before.
         """
         if self._most == 1 or num_rows < 1 or expected_s <= 0:
             return
@@ -70,16 +72,18 @@ class Governor:
                 self._judge()
             return
         self._recent.append(ratio)
+        self._fewer.append(fewer_s / expected_s)
         self._left -= 1
         if len(self._recent) < _WINDOW:
             return
         mean = fmean(self._recent)
         if self._believed is None:
             self._believed = mean
-        # One thread fewer gains nothing before all of them take longer than it does undisturbed.
-        gains = min(fewer_s / expected_s, self._most / max(1, self._most - 1))
-        slower = mean > max(_SLOWER, gains) * self._believed
-        suspicious = self._left <= 0 and mean > max(_SUSPICIOUS, gains)
+        # Undisturbed, a thread fewer takes so much longer; before all of them do, none is gained by
+        # it. More than a thread's share it cannot be, or it was measured beside another program.
+        fewer = min(max(self._fewer), self._most / (self._most - 1))
+        slower = mean > max(_SLOWER, fewer) * self._believed
+        suspicious = self._left <= 0 and mean > max(_SUSPICIOUS, fewer)
         if self.num_threads > 1 and (slower or (suspicious and self.num_threads == self._most)):
             self._begin_trial(max(1, self.num_threads - self._down_step))
         elif (self._left <= 0 or self._num_idle) and self.num_threads < self._most:

@@ -107,7 +107,8 @@ class Pace:
         if apart_s is not None:
             self._governor.observe_apart(seconds=seconds, expected_s=apart_s)
         else:
-            fewer_s = self._fewer.cost(num_rows)
+            # Where CPU time is missing somebody is there, and nothing need be reckoned.
+            fewer_s = 0.0 if self._contention.is_there else self._fewer.cost(num_rows)
             self._governor.observe(
                 num_rows=num_rows, seconds=seconds, expected_s=expected_s, fewer_s=fewer_s
             )

@@ -258,15 +258,17 @@ def test_it_is_measured_again_less_and_less_often():
     assert 3 < num_times < 8
 
 
-@pytest.mark.parametrize(("slowness", "tried"), [(1.8, {2}), (2.5, {1, 2})])
-def test_fewer_threads_are_tried_where_they_were_measured_to_be_faster(slowness, tried):
+@pytest.mark.parametrize(
+    ("slowness", "share", "tried"), [(1.8, 1.0, {2}), (2.5, 1.0, {1, 2}), (1.8, 0.6, {1, 2})]
+)
+def test_fewer_threads_are_tried_where_they_were_faster_or_time_is_missing(slowness, share, tried):
     backend = FakeBackend()
     measured_pace(backend)
     answer(backend, times=100)
     used = set()
     for _ in range(100):
         used.add(backend.num_threads)
-        answer(backend, seconds=slowness * ROW_S)
+        answer(backend, seconds=slowness * ROW_S, share=share)
     assert used == tried
 
 

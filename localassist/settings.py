@@ -98,8 +98,8 @@ class Settings:
     repack: bool = field(
         default=True,
         metadata=_describe(
-            "llama.cpp lays weights out anew for the processor where it can. False: they stay as "
-            "they are in the file, which some processors read prompts faster by."
+            "llama.cpp lays weights out anew where it has kernels for that, AMX's among them. "
+            "False: they stay as they are in the file; some processors read prompts faster so."
         ),
     )
     n_gpu_layers: int | None = field(

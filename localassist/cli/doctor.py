@@ -113,8 +113,9 @@ def _llama(*, quiet: bool) -> dict[str, Any]:
     from localassist.errors import MissingPackageError
     from localassist.settings import Settings
 
+    settings = Settings.from_env()
     try:
-        library = llama_library.load(even_split=Settings.from_env().even_split)
+        library = llama_library.load(even_split=settings.even_split)
     except MissingPackageError as error:
         if not quiet:
             typer.echo(f"\n{error}")
@@ -122,7 +123,7 @@ def _llama(*, quiet: bool) -> dict[str, Any]:
     features = re.findall(r"(\w+) = 1\b", library.features)
     in_use = {
         "equal parts of a matrix for each thread": library.splits_evenly,
-        "weights laid out for the processor": library.extra_layouts,
+        "weights laid out for the processor": library.extra_layouts and settings.repack,
         "full speed behind long conversations": not library.attends_slowly,
     }
     if not quiet:
@@ -135,7 +136,7 @@ def _llama(*, quiet: bool) -> dict[str, Any]:
         "version": library.version,
         "features": features,
         "splits_evenly": library.splits_evenly,
-        "extra_layouts": library.extra_layouts,
+        "extra_layouts": library.extra_layouts and settings.repack,
         "attends_slowly": library.attends_slowly,
     }
 

@@ -60,6 +60,12 @@ def test_json_has_what_people_are_told(doctor):
     }  # fmt: skip
 
 
+def test_weights_that_are_to_stay_as_they_are_in_the_file_are_no_fault(doctor, monkeypatch):
+    monkeypatch.setenv("LOCALASSIST_REPACK", "no")
+    assert json.loads(doctor("--json"))["llama_cpp"]["extra_layouts"] is False
+    assert "make install" not in doctor()
+
+
 def test_the_setting_for_equal_parts_is_followed(doctor, monkeypatch):
     monkeypatch.setenv("LOCALASSIST_EVEN_SPLIT", "no")
     assert json.loads(doctor("--json"))["llama_cpp"]["splits_evenly"] is False

@@ -102,7 +102,10 @@ class EngineBench:
     def layouts(self) -> None:
         """Weights as they are in the file, beside those that llama.cpp lays out anew."""
         for name, even in (("equal parts", True), ("by turns", False)):
-            in_file = self._side("bare", extra_layouts=False, even_split=even)
+            if even and not self._facts["splits_evenly"]:
+                print(f"layouts, {name}: not on this machine; skipped")
+                continue
+            in_file = self._side("bare", repack=False, even_split=even)
             anew = self._side("bare", even_split=even)
             self._layouts(name, in_file, anew)
             in_file.close()

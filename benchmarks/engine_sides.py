@@ -70,8 +70,8 @@ class Side:
 
     def __init__(
         self, kind: str, path: Path, *, n_threads: int, n_ctx: int = 8192, home: Path | None = None,
-        speculate: bool = True, slots: int = 8, extra_layouts: bool = True,
-        even_split: bool = False,
+        speculate: bool = True, slots: int = 8, repack: bool = True,
+        even_split: bool | None = None,
     ) -> None:  # fmt: skip
         self.kind = kind
         self._own_home = None if home else tempfile.TemporaryDirectory()
@@ -82,7 +82,7 @@ class Side:
             "home": str(home),
             "speculate": speculate,
             "slots": slots,
-            "extra_layouts": extra_layouts,
+            "repack": repack,
             "even_split": even_split,
         }
         self._process = subprocess.Popen(
@@ -301,15 +301,15 @@ class Bare:
     """A greedy loop around llama_decode."""
 
     def __init__(self, path: str, options: dict[str, Any]) -> None:
-        if options["even_split"]:
-            llama_library.load()
+        if options["even_split"] is not None:  # set up as we do; else as it is by itself
+            llama_library.load(even_split=options["even_split"])
         import llama_cpp as llama
         import numpy as np
 
         self._llama, self._np = llama, np
         params = llama.llama_model_default_params()
         params.n_gpu_layers = 0
-        params.use_extra_bufts = options["extra_layouts"]
+        params.use_extra_bufts = options["repack"]
         self._model = llama.llama_model_load_from_file(path.encode(), params)
         settings = llama.llama_context_default_params()
         settings.n_ctx, settings.n_batch = options["n_ctx"], N_BATCH

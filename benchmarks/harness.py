@@ -79,7 +79,8 @@ def llama_facts() -> dict[str, Any]:
     """Which llama.cpp it was; asked in a process of its own, where nobody computes."""
     code = (
         "import json; from localassist.engine import llama_library; it = llama_library.load();"
-        "print(json.dumps({'llama_cpp': it.version, 'header': it.mark, 'features': it.features}))"
+        "print(json.dumps({'llama_cpp': it.version, 'header': it.mark, 'features': it.features,"
+        "'splits_evenly': it.splits_evenly}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     facts: dict[str, Any] = json.loads(done.stdout)

@@ -408,15 +408,18 @@ class EngineBench:
     def cancelling(self) -> None:
         """From a cancellation to the end of the answer."""
         ours = self._side("ours")
-        long, short = chat(story(4000)), chat("Count from 1 to 500, one number a line.")
+        long, short = chat(story(4000)), chat("Write a long letter about the sea.")
         for figure, prompt, after_s in (
-            ("cancel while decoding", short, 1.5),
+            ("cancel while decoding", short, 0.5),
             ("cancel while 4,000 tokens are read", long, 1.0),
         ):
             taken = [
-                ours.do("cancel", prompt=prompt, after_s=after_s + 0.07 * each, num_tokens=300)
+                ours.do(
+                    "cancel", prompt=prompt, after_s=after_s + 0.07 * each, num_tokens=300,
+                    decoding=prompt is short,
+                )
                 for each in range(self._rounds)
-            ]
+            ]  # fmt: skip
             values = [each["seconds"] * 1000 for each in taken]
             self._report(figure, values, unit="ms", target=Target(100))
             if prompt is short:

@@ -197,8 +197,13 @@ class Ours(Streaming):
         while self._busy:
             count += 1
 
-    def cancel(self, prompt: str, after_s: float, num_tokens: int) -> dict[str, float]:
-        """Seconds from a cancellation to the last event, and of a step before it, if there was."""
+    def cancel(
+        self, prompt: str, after_s: float, num_tokens: int, *, decoding: bool
+    ) -> dict[str, float]:
+        """Seconds from a cancellation to the last event, and of a step before it, if there was.
+
+        It comes so long after the first token, or without `decoding` after the request.
+        """
         from localassist.engine.request import FinishReason, GenerationRequest
 
         tokens = self._engine._backend.tokenize(prompt, parse_special=True)
@@ -211,9 +216,14 @@ class Ours(Streaming):
             cancelled.append(time.perf_counter())
             generation.cancel()
 
-        threading.Timer(after_s, cancel).start()
-        times_s, last = [], None
+        timer = threading.Timer(after_s, cancel)
+        times_s: list[float] = []
+        last = None
+        if not decoding:
+            timer.start()
         for event in generation:
+            if decoding and not times_s:
+                timer.start()
             times_s.append(time.perf_counter())
             last = event.finish_reason
         if last is not FinishReason.CANCELLED:
